@@ -1,0 +1,1 @@
+"""Foundations that know nothing of any stage: files, recipes, training loop, command line."""

@@ -1,0 +1,111 @@
+"""What every command shares: log file, one-line errors, atomic text, progress bars, run cards."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from tqdm import tqdm
+
+from wsss.core.digest import code_digest
+from wsss.core.errors import UserError
+
+T = TypeVar("T")
+log = logging.getLogger("wsss")
+
+RecipeOption = Annotated[str, typer.Option("--recipe", help="The recipe as JSON; {} takes the defaults.")]
+OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
+
+
+def progress(items: Iterable[T], *, total: int, what: str, unit: str = "img") -> Iterable[T]:
+    """A progress bar with rate and time left on standard error; a line a minute in log files."""
+    interval = 0.5 if sys.stderr.isatty() else 30.0
+    return tqdm(items, total=total, desc=what, unit=unit, mininterval=interval, dynamic_ncols=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file under a temporary name and rename it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def commit() -> str:
+    """The git commit of the working folder, "+" behind it with local changes, or "unknown"."""
+    try:
+        run = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def card_path(out: str | Path) -> Path:
+    """Where the run card of an output lies: log/<name>.run.json in its folder."""
+    out = Path(out)
+    return out.parent / "log" / f"{out.name}.run.json"
+
+
+def run_card(out: str | Path, entry: Callable, recipe: str, started: float, **more: Any) -> None:
+    """Record beside an output who made it: recipe, code digest of `entry`'s module, commit, seconds.
+
+    The card is no input of anything: times and host names in it never cause a rerun.
+    """
+    from wsss.core.store import software_versions
+
+    card = {
+        "output": Path(out).name,
+        "command": sys.argv[1:],
+        "recipe": json.loads(recipe),
+        "code": code_digest(entry.__module__),
+        "entry": entry.__module__,
+        "commit": commit(),
+        "software": software_versions(),
+        "python": platform.python_version(),
+        "machine": f"{platform.node()} {platform.machine()} {os.cpu_count()} cores",
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    write_text(card_path(out), json.dumps(card | more, indent=1) + "\n")
+
+
+def start_logging(path: Path | None) -> None:
+    """Log to standard error, and to `path` too when one is given."""
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w"))
+    form = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+    for handler in handlers:
+        handler.setFormatter(form)
+    log.handlers = handlers
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def run(app: Callable[[], Any]) -> None:
+    """Run a typer app: a UserError ends as one line and status 1, anything else with a traceback."""
+    try:
+        app()
+    except UserError as error:
+        for line in str(error).splitlines():
+            log.error("error: %s", line)
+        raise SystemExit(1) from None
+    except MemoryError:
+        log.error("error: out of memory; lower the batch size in the recipe or give the job more memory")
+        raise SystemExit(1) from None
+    except Exception:
+        log.error("error: this is a bug in wsss, please report it with these lines:\n%s", traceback.format_exc())
+        raise SystemExit(70) from None

@@ -1,0 +1,76 @@
+"""A digest of the code that decides a job's numbers: its module and all of wsss that it imports.
+
+Comments, docstrings and formatting do not count, nor do command lines, logging and the lazily
+loaded names in `__init__.py`: what is hashed is the syntax tree without docstrings and positions.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]  # the package's folder
+
+# They print, parse and record; they never touch a number.
+NOT_NUMERIC = {"wsss.core.command", "wsss.core.digest", "wsss.core.errors"}
+
+
+@cache
+def code_digest(module: str) -> str:
+    """Twelve hexadecimal digits for `module` (e.g. "wsss.cam.extract") and what it imports of wsss."""
+    whole = hashlib.sha256()
+    for name in sorted(closure(module)):
+        whole.update(f"{name} {_module_digest(name)}\n".encode())
+    return whole.hexdigest()[:12]
+
+
+@cache
+def closure(module: str) -> frozenset[str]:
+    """The module and every numeric module of wsss that it imports, directly or not."""
+    found: set[str] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name in found or name in NOT_NUMERIC or name.endswith(".cli"):
+            continue
+        found.add(name)
+        todo += _imports(name)
+    return frozenset(found)
+
+
+def _path(module: str) -> Path | None:
+    path = ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    return path if path.is_file() else None
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    path = _path(module)
+    if path is None:
+        raise ValueError(f"{module}: no such module in wsss")
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                if isinstance(first.value.value, str):
+                    node.body = body[1:] or [ast.Pass()]
+    return tree
+
+
+@cache
+def _module_digest(module: str) -> str:
+    return hashlib.sha256(ast.dump(_tree(module)).encode()).hexdigest()
+
+
+def _imports(module: str) -> list[str]:
+    names = []
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names if alias.name.startswith("wsss.")]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "wsss":
+            names += [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
+    return [name for name in names if _path(name) is not None]

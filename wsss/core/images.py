@@ -1,0 +1,36 @@
+"""Decoding image bytes, and PNG masks with the VOC palette."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+IGNORE = 255
+
+
+def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB of encoded JPEG or PNG bytes, C-contiguous."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.ascontiguousarray(image.convert("RGB"))
+
+
+def voc_palette() -> UInt8[np.ndarray, "256 3"]:
+    """The PASCAL VOC colour map: bit k of a colour channel comes from bit 3j+channel of the id."""
+    ids = np.arange(256)
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    for j in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (((ids >> (3 * j + channel)) & 1) << (7 - j)).astype(np.uint8)
+    return colours
+
+
+def palette_png(mask: UInt8[np.ndarray, "h w"]) -> bytes:
+    """An indexed PNG (mode P) with the VOC palette."""
+    image = Image.fromarray(mask, mode="P")
+    image.putpalette(voc_palette().reshape(-1).tolist())
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

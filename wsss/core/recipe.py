@@ -1,0 +1,100 @@
+"""Typed recipes: the pydantic base class, canonical JSON, and errors as one line each."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from wsss.core.errors import UserError
+
+R = TypeVar("R", bound="Recipe")
+
+
+class Recipe(BaseModel):
+    """Base class of every recipe: unknown keys are errors, values are immutable and strictly typed.
+
+    Subclasses are plain pydantic models. A field's `description` becomes the schema's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+    def to_json(self) -> str:
+        """Canonical JSON: every field with its default filled in, sorted keys, no blanks."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_json(cls: type[R], text: str) -> R:
+        """The inverse of `to_json`; also takes hand-written JSON with some fields left out.
+
+        Raises UserError with one line per mistake.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"--recipe: not valid JSON ({error}); give an object like {{}}") from None
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise UserError(
+                "\n".join(f"--recipe: {line}" for _, line in explain(error, cls))
+            ) from None
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no blanks, so that key order never looks like a change."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """`" (did you mean 'x'?)"` or, with no near match, the known words."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f" (did you mean '{near[0]}'?)"
+    return f" (known: {', '.join(sorted(known))})" if known else ""
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[tuple[str, ...], str]]:
+    """Turn a pydantic error into (path, "path: what is wrong (what to do)") pairs."""
+    lines = []
+    for item in error.errors():
+        path, fields = _user_path(item["loc"], model)
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = f"unknown key{did_you_mean(path[-1], fields)}"
+        elif item["type"] == "missing":
+            message = "missing; give it a value"
+        elif not isinstance(item.get("input"), dict | list | BaseModel):
+            message = f"{message[0].lower()}{message[1:]}, got {item['input']!r}"
+        lines.append((path, f"{'.'.join(path)}: {message}" if path else message))
+    return lines
+
+
+def _user_path(loc: tuple, model: type[BaseModel]) -> tuple[tuple[str, ...], list[str]]:
+    """`loc` without the union tags that pydantic puts in; and the keys known where its last part stands."""
+    path: list[str] = []
+    members = [model]
+    fields: list[str] = []
+    for part in map(str, loc):
+        fields = sorted({name for member in members for name in member.model_fields})
+        if part not in fields and part in _tags(members):
+            members = [m for m in members if part in _tags([m])]
+            continue
+        path.append(part)
+        below = [m for member in members if part in member.model_fields
+                 for m in _models(member.model_fields[part].annotation)]
+        members = below or members
+    return tuple(path), fields
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]
+
+
+def _tags(members: list[type[BaseModel]]) -> set[str]:
+    literals = [get_args(f.annotation) for m in members for f in m.model_fields.values()]
+    return {a for values in literals for a in values if isinstance(a, str)} | {m.__name__ for m in members}
