@@ -23,7 +23,9 @@ from wsss.core.errors import UserError
 T = TypeVar("T")
 log = logging.getLogger("wsss")
 
-RecipeOption = Annotated[str, typer.Option("--recipe", help="The recipe as JSON; {} takes the defaults.")]
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", help="The recipe as JSON; {} takes the defaults.")
+]
 OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 
@@ -104,8 +106,13 @@ def run(app: Callable[[], Any]) -> None:
             log.error("error: %s", line)
         raise SystemExit(1) from None
     except MemoryError:
-        log.error("error: out of memory; lower the batch size in the recipe or give the job more memory")
+        log.error(
+            "error: out of memory; lower the batch size in the recipe or give the job more memory"
+        )
         raise SystemExit(1) from None
     except Exception:
-        log.error("error: this is a bug in wsss, please report it with these lines:\n%s", traceback.format_exc())
+        log.error(
+            "error: this is a bug in wsss, please report it with these lines:\n%s",
+            traceback.format_exc(),
+        )
         raise SystemExit(70) from None

@@ -40,7 +40,9 @@ def read_model(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], di
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if "wsss" not in metadata:
-                raise UserError(f"{path}: safetensors, but not written by wsss; give a model of wsss")
+                raise UserError(
+                    f"{path}: safetensors, but not written by wsss; give a model of wsss"
+                )
             about = json.loads(metadata["wsss"])
             if about.get("kind") != kind:
                 raise UserError(f"{path}: holds a {about.get('kind')}, but a {kind} is needed here")

@@ -32,15 +32,10 @@ class Recipe(BaseModel):
         Raises UserError with one line per mistake.
         """
         try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f"--recipe: not valid JSON ({error}); give an object like {{}}") from None
-        try:
-            return cls.model_validate(data)
+            return cls.model_validate_json(text)
         except ValidationError as error:
-            raise UserError(
-                "\n".join(f"--recipe: {line}" for _, line in explain(error, cls))
-            ) from None
+            lines = [line for _, line in explain(error, cls)]
+            raise UserError("\n".join(f"--recipe: {line}" for line in lines)) from None
 
 
 def canonical_json(value: Any) -> str:
@@ -83,8 +78,12 @@ def _user_path(loc: tuple, model: type[BaseModel]) -> tuple[tuple[str, ...], lis
             members = [m for m in members if part in _tags([m])]
             continue
         path.append(part)
-        below = [m for member in members if part in member.model_fields
-                 for m in _models(member.model_fields[part].annotation)]
+        below = [
+            m
+            for member in members
+            if part in member.model_fields
+            for m in _models(member.model_fields[part].annotation)
+        ]
         members = below or members
     return tuple(path), fields
 
@@ -97,4 +96,6 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def _tags(members: list[type[BaseModel]]) -> set[str]:
     literals = [get_args(f.annotation) for m in members for f in m.model_fields.values()]
-    return {a for values in literals for a in values if isinstance(a, str)} | {m.__name__ for m in members}
+    return {a for values in literals for a in values if isinstance(a, str)} | {
+        m.__name__ for m in members
+    }

@@ -214,7 +214,9 @@ class MapWriter(_Writer):
     ) -> None:
         """Append the maps of one image. K may be 0. UserError on NaN or values outside float16."""
         if len(classes) != len(maps):
-            raise UserError(f"{self.path}: '{image_id}' has {len(maps)} maps of {len(classes)} classes")
+            raise UserError(
+                f"{self.path}: '{image_id}' has {len(maps)} maps of {len(classes)} classes"
+            )
         if not np.isfinite(maps).all() or np.abs(maps).max(initial=0) > 65504:
             raise UserError(
                 f"{self.path}: maps of '{image_id}' hold NaN, infinite or too large values; "
@@ -256,7 +258,9 @@ class _Reader:
         self.header: Header = headers[0]
         for path, header in zip(self.paths, headers, strict=True):
             if (header.split, header.classes) != (self.header.split, self.header.classes):
-                raise UserError(f"{path}: split or classes differ from {self.paths[0]}; not shards of one")
+                raise UserError(
+                    f"{path}: split or classes differ from {self.paths[0]}; not shards of one"
+                )
         self._position = {image_id: i for i, image_id in enumerate(self.ids)}
         if len(self._position) != len(self.ids):
             raise UserError(f"{self.paths[-1]}: an image id comes twice in these shards")

@@ -1,0 +1,223 @@
+"""The training loop of every stage: Lightning, with exact resumption.
+
+Epoch e of a run draws its order and augmentations from (seed, e, index) alone, and reseeds torch
+when it starts, so a run that was killed and resumed from its last epoch's checkpoint ends with the
+same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from wsss.core.command import log, write_text
+from wsss.core.errors import UserError
+from wsss.core.random import generator, mix
+from wsss.core.training_recipe import Training
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, index): a fresh order every epoch, a function of the seed and the epoch only."""
+
+    def __init__(self, length: int, seed: int):
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = generator(self.seed, "order", self.epoch).permutation(self.length)
+        return ((self.epoch, int(index)) for index in order)
+
+
+class Seeded(Dataset):
+    """Wraps a dataset so that sample (epoch, index) sees its own torch seed, in any worker."""
+
+    def __init__(self, dataset: Dataset, seed: int):
+        self.dataset, self.seed = dataset, seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]):
+        epoch, index = key
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix(self.seed, "sample", epoch, index))
+            return self.dataset[index]
+
+
+class Learner(L.LightningModule):
+    """Base of the stages' learners: `loss(batch)` returns the loss and what to log.
+
+    Subclasses implement `loss` and `optimizers_and_schedules(steps)`.
+    """
+
+    def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Scalar loss of a batch and named scalars (detached) for the logs."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Any, _: int) -> torch.Tensor:
+        """One batch; stops on a loss that is not finite."""
+        loss, logs = self.loss(batch)
+        if not torch.isfinite(loss):
+            raise UserError(
+                f"training diverged: loss is {loss.item()} in epoch {self.current_epoch + 1}, step "
+                f"{self.global_step}; lower optimizer.lr (the last good checkpoint is kept)"
+            )
+        self.log_dict({"loss": loss.detach(), **logs}, on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+
+class _Reseed(Callback):
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        torch.manual_seed(mix(self.seed, "epoch", trainer.current_epoch))
+
+
+class _History(Callback):
+    """One CSV row an epoch; its rows travel in the checkpoint, so that a resumed run has them all."""
+
+    def __init__(self, path: Path):
+        self.path, self.rows = path, []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        scalars = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append({"epoch": trainer.current_epoch + 1, "lr": rate, **scalars})
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(self.rows[-1]), restval="")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, text.getvalue())
+        shown = "  ".join(f"{k} {v:.4f}" for k, v in scalars.items())
+        log.info("epoch %d/%d  %s", trainer.current_epoch + 1, trainer.max_epochs, shown)
+
+
+def fingerprint(recipe: str, seed: int, code: str, inputs: Sequence[Path]) -> str:
+    """What a checkpoint must match to be resumed: recipe, seed, code, and the inputs' bytes.
+
+    Of inputs over 64 MiB, 64 blocks spread over the file are read, and its size.
+    """
+    whole = hashlib.sha256(f"{recipe}\n{seed}\n{code}\n".encode())
+    for path in inputs:
+        size = path.stat().st_size
+        whole.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            if size <= 1 << 26:
+                whole.update(file.read())
+            else:
+                for i in range(64):
+                    file.seek(i * (size - (1 << 16)) // 63)
+                    whole.update(file.read(1 << 16))
+    return whole.hexdigest()[:24]
+
+
+def fit(
+    learner: Learner,
+    dataset: Dataset,
+    training: Training,
+    *,
+    seed: int,
+    out: Path,
+    resume_key: str,
+    workers: int,
+) -> None:
+    """Train `learner` on `dataset`; the caller saves the network afterwards.
+
+    out: the model file to come; checkpoints lie in a hidden folder beside it and go away with
+    `discard_checkpoints`, history in log/<name>.history.csv, TensorBoard logs in log/tensorboard.
+    resume_key: a `fingerprint`; a checkpoint of another one is deleted, never resumed.
+    Raises UserError if the data set has no full batch or the loss is not finite.
+    """
+    if len(dataset) < training.batch_size:
+        raise UserError(
+            f"{len(dataset)} training images make no full batch of {training.batch_size}; "
+            "lower training.batch_size"
+        )
+    _quiet()
+    folder = _checkpoint_folder(out)
+    last = folder / resume_key / "last.ckpt"
+    if folder.exists() and not last.exists():
+        log.info("%s: checkpoint of another recipe, code or input; starting anew", out)
+        shutil.rmtree(folder)
+    elif last.exists():
+        log.info("resuming from %s", last)
+    loader = DataLoader(
+        Seeded(dataset, seed),
+        batch_size=training.batch_size,
+        sampler=EpochSampler(len(dataset), seed),
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        # Not fork: the parent's threads (OpenMP, HDF5) do not survive it.
+        multiprocessing_context="forkserver" if workers else None,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(mix(seed, "workers")),
+    )
+    L.seed_everything(mix(seed, "network") % 2**32, verbose=False)
+    trainer = L.Trainer(
+        max_epochs=training.epochs,
+        accelerator="auto",
+        devices=1,
+        precision={"32": "32-true", "bf16": "bf16-mixed"}[training.precision],
+        accumulate_grad_batches=training.accumulate,
+        deterministic="warn",
+        logger=TensorBoardLogger(out.parent / "log", name="tensorboard", version=out.stem),
+        callbacks=[
+            _Reseed(seed),
+            _History(out.parent / "log" / f"{out.name}.history.csv"),
+            ModelCheckpoint(
+                last.parent, filename="last", save_top_k=1, enable_version_counter=False
+            ),
+            TQDMProgressBar(refresh_rate=max(1, len(loader) // 50)),
+        ],
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        # One process: a Slurm job step must not make Lightning wait for siblings.
+        plugins=[LightningEnvironment()],
+        log_every_n_steps=max(1, min(50, len(loader))),
+    )
+    resume = str(last) if last.exists() else None
+    trainer.fit(learner, loader, ckpt_path=resume, weights_only=True)
+    if trainer.interrupted or trainer.current_epoch < training.epochs:
+        raise SystemExit(130)  # the checkpoint is kept: the next start resumes
+
+
+def discard_checkpoints(out: Path) -> None:
+    """Delete the checkpoints of a model file that is safely written."""
+    shutil.rmtree(_checkpoint_folder(out), ignore_errors=True)
+
+
+def _checkpoint_folder(out: Path) -> Path:
+    return out.parent / f".checkpoints-{out.stem}"
+
+
+def _quiet() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")

@@ -1,0 +1,1 @@
+"""Backbones, networks and image transforms that several stages share."""

@@ -1,0 +1,60 @@
+"""Training data sets over the store's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from wsss.core.errors import UserError
+from wsss.core.images import decode
+from wsss.core.store import ImageReader, MaskReader
+from wsss.nn.transforms import TrainTransform
+
+
+class LabelledImages(Dataset):
+    """Items: image (3, crop, crop) float32 and its image-level labels (C,) float32."""
+
+    def __init__(self, images: Path, transform: TrainTransform):
+        self.reader = ImageReader(images)
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        record = self.reader[index]
+        image, _ = self.transform(decode(record.data))
+        return image, torch.from_numpy(record.labels).float()
+
+
+class MaskedImages(Dataset):
+    """Items: image (3, crop, crop) float32 and its mask (crop, crop) uint8, 255 = ignored.
+
+    The images are those of the masks file; UserError if the images file lacks one.
+    """
+
+    def __init__(self, images: Path, masks: Path, transform: TrainTransform):
+        self.reader, self.masks = ImageReader(images), MaskReader(masks)
+        self.transform = transform
+        for image_id in self.masks.ids:
+            if image_id not in self.reader:
+                raise UserError(
+                    f"{masks}: mask '{image_id}' has no image in {images}; "
+                    "give the images that the masks were made from"
+                )
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image = decode(self.reader[self.masks.ids[index]].data)
+        mask = self.masks[index]
+        if image.shape[:2] != mask.shape:
+            raise UserError(
+                f"{self.masks.paths[0]}: mask '{self.masks.ids[index]}' is {mask.shape}, "
+                f"its image {image.shape[:2]}; make the masks again"
+            )
+        return self.transform(image, mask)

@@ -1,0 +1,89 @@
+"""Test-time augmentation over scales and flips, one image at a time, at a steady pace on CPU too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+# oneDNN plans each convolution anew for each input shape and keeps 1024 plans by default: less than
+# the shapes of one data set at four scales, and a plan costs more than the convolution.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsss.core.store import ImageReader, ImageRecord
+from wsss.nn.recipe import Backbone
+from wsss.nn.transforms import normalise
+
+T = TypeVar("T")
+
+
+def device() -> torch.device:
+    """CUDA, else MPS, else CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def ready(network: nn.Module) -> nn.Module:
+    """Evaluation mode, on the device, in the memory layout that convolutions like best."""
+    return network.eval().to(device(), memory_format=torch.channels_last)
+
+
+def strided(size: tuple[int, int], stride: int = 4) -> tuple[int, int]:
+    """Size of the map grid: ((H − 1) // stride + 1, (W − 1) // stride + 1)."""
+    return (size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1
+
+
+@torch.inference_mode()
+def augmented_mean(
+    forward: Callable[[Float[Tensor, "b 3 H W"]], Float[Tensor, "b c h w"]],
+    image: UInt8[np.ndarray, "H W 3"],
+    backbone: Backbone,
+    *,
+    scales: Sequence[float],
+    flip: bool,
+    size: tuple[int, int],
+) -> Float[Tensor, "c sh sw"]:
+    """Mean over scales (and horizontal flips) of forward's maps, each resized bilinearly to `size`.
+
+    Scaled images are (round(H·s), round(W·s)), PIL bicubic; an image and its flip make one batch.
+    Batches never mix images: the result does not depend on how a split is divided among jobs.
+    """
+    height, width = image.shape[:2]
+    total: Tensor | None = None
+    for scale in scales:
+        scaled = image
+        if scale != 1:
+            target = (max(1, round(width * scale)), max(1, round(height * scale)))
+            scaled = np.asarray(Image.fromarray(image).resize(target, Image.Resampling.BICUBIC))
+        x = normalise(np.ascontiguousarray(scaled), backbone)[None].to(device())
+        x = torch.cat([x, x.flip(-1)]) if flip else x
+        maps = forward(x.contiguous(memory_format=torch.channels_last)).float()
+        maps = maps[:1] + maps[1:].flip(-1) if flip else maps
+        maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
+        total = maps if total is None else total + maps
+    return total[0] / (len(scales) * (2 if flip else 1))
+
+
+def in_order(
+    reader: ImageReader, work: Callable[[ImageRecord], T], window: int = 128
+) -> Iterator[tuple[ImageRecord, T]]:
+    """(record, work(record)) in the file's order; inside a window, images of one size go together.
+
+    Neighbours of one size spare the planning of convolutions for every image; a window bounds memory.
+    """
+    for start in range(0, len(reader), window):
+        span = range(start, min(start + window, len(reader)))
+        done = {}
+        for i in sorted(span, key=lambda i: (reader.sizes[i], i)):
+            record = reader[i]
+            done[i] = (record, work(record))
+        for i in span:
+            yield done.pop(i)

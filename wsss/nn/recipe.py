@@ -1,0 +1,61 @@
+"""Recipes of backbones and of training-time augmentation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from wsss.core.recipe import Recipe
+
+Triple = tuple[float, float, float]
+
+
+class Backbone(Recipe):
+    """A timm network without its head."""
+
+    name: str = Field("resnet50", description="A timm model with feature maps.")
+    weights: str | None = Field(
+        None,
+        description="null: random. A .safetensors or .pth file in timm's naming (${NAME} is taken "
+        "from the environment), 'timm:<model>' (downloaded once by the rule weights_fetch), or "
+        "'classifier': the backbone of the experiment's trained classifier.",
+    )
+    output_stride: Literal[8, 16, 32] = 16
+    batch_norm: Literal["train", "frozen"] = Field(
+        "train", description="frozen: running statistics, affine parameters not trained."
+    )
+    mean: Triple = Field((0.485, 0.456, 0.406), description="Of RGB in [0, 1].")
+    std: Triple = (0.229, 0.224, 0.225)
+
+
+class LongSide(Recipe):
+    """Resize the long side to U(min, max), then crop, with padding at a random offset (PSA, IRN)."""
+
+    kind: Literal["long-side"] = "long-side"
+    min: int = Field(320, ge=8)
+    max: int = Field(640, ge=8)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LongSide:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}; swap them")
+        return self
+
+
+class ResizedCrop(Recipe):
+    """Crop a share of the area with an aspect ratio in [3/4, 4/3] and resize it (Inception)."""
+
+    kind: Literal["resized-crop"] = "resized-crop"
+    min_area: float = Field(0.35, gt=0, le=1)
+
+
+class Augment(Recipe):
+    """Random geometry and colour of training images."""
+
+    crop: int = Field(512, ge=16, description="Side of the square training crop, pixels.")
+    resize: Annotated[LongSide | ResizedCrop, Field(discriminator="kind")] = LongSide()
+    flip: bool = True
+    colour_jitter: bool = Field(
+        False, description="Brightness, contrast and saturation ±0.3, hue ±0.1."
+    )
