@@ -12,9 +12,9 @@ IGNORE = 255
 
 
 def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB of encoded JPEG or PNG bytes, C-contiguous."""
+    """RGB of encoded JPEG or PNG bytes, C-contiguous and writable (torch warns of arrays that are not)."""
     with Image.open(io.BytesIO(data)) as image:
-        return np.ascontiguousarray(image.convert("RGB"))
+        return np.array(image.convert("RGB"))
 
 
 def voc_palette() -> UInt8[np.ndarray, "256 3"]:

@@ -51,8 +51,11 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f" (known: {', '.join(sorted(known))})" if known else ""
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[tuple[str, ...], str]]:
-    """Turn a pydantic error into (path, "path: what is wrong (what to do)") pairs."""
+def explain(error: ValidationError, model: Any) -> list[tuple[tuple[str, ...], str]]:
+    """Turn a pydantic error on `model` (or a union of models) into (path, line) pairs.
+
+    A line reads "path: what is wrong (what to do)".
+    """
     lines = []
     for item in error.errors():
         path, fields = _user_path(item["loc"], model)
@@ -67,10 +70,10 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[tuple[tuple[
     return lines
 
 
-def _user_path(loc: tuple, model: type[BaseModel]) -> tuple[tuple[str, ...], list[str]]:
+def _user_path(loc: tuple, model: Any) -> tuple[tuple[str, ...], list[str]]:
     """`loc` without the union tags that pydantic puts in; and the keys known where its last part stands."""
     path: list[str] = []
-    members = [model]
+    members = _models(model)
     fields: list[str] = []
     for part in map(str, loc):
         fields = sorted({name for member in members for name in member.model_fields})

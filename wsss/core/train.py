@@ -67,11 +67,12 @@ class Seeded(Dataset):
 class Learner(L.LightningModule):
     """Base of the stages' learners: `loss(batch)` returns the loss and what to log.
 
-    Subclasses implement `loss` and `optimizers_and_schedules(steps)`.
+    Subclasses implement `loss` and Lightning's `configure_optimizers`, and `validation_step` where
+    they take validation data.
     """
 
-    def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Scalar loss of a batch and named scalars (detached) for the logs."""
+    def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Scalar loss of a batch; detached scalars or torchmetrics of this module for the logs."""
         raise NotImplementedError
 
     def training_step(self, batch: Any, _: int) -> torch.Tensor:
@@ -147,12 +148,14 @@ def fit(
     out: Path,
     resume_key: str,
     workers: int,
+    validation: Dataset | None = None,
 ) -> None:
     """Train `learner` on `dataset`; the caller saves the network afterwards.
 
     out: the model file to come; checkpoints lie in a hidden folder beside it and go away with
     `discard_checkpoints`, history in log/<name>.history.csv, TensorBoard logs in log/tensorboard.
     resume_key: a `fingerprint`; a checkpoint of another one is deleted, never resumed.
+    validation: goes through `learner.validation_step` after every epoch, each time the same samples.
     Raises UserError if the data set has no full batch or the loss is not finite.
     """
     if len(dataset) < training.batch_size:
@@ -180,6 +183,17 @@ def fit(
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(mix(seed, "workers")),
     )
+    held_out = None
+    if validation is not None:
+        held_out = DataLoader(
+            Seeded(validation, seed),
+            batch_size=training.batch_size,
+            sampler=[(0, index) for index in range(len(validation))],
+            num_workers=workers,
+            multiprocessing_context="forkserver" if workers else None,
+            # Of its own: the default would draw from torch's global generator.
+            generator=torch.Generator().manual_seed(mix(seed, "validation")),
+        )
     L.seed_everything(mix(seed, "network") % 2**32, verbose=False)
     trainer = L.Trainer(
         max_epochs=training.epochs,
@@ -204,7 +218,7 @@ def fit(
         log_every_n_steps=max(1, min(50, len(loader))),
     )
     resume = str(last) if last.exists() else None
-    trainer.fit(learner, loader, ckpt_path=resume, weights_only=True)
+    trainer.fit(learner, loader, held_out, ckpt_path=resume, weights_only=True)
     if trainer.interrupted or trainer.current_epoch < training.epochs:
         raise SystemExit(130)  # the checkpoint is kept: the next start resumes
 

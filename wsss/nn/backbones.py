@@ -40,6 +40,18 @@ def _create(recipe: Backbone, **options) -> nn.Module:
         ) from None
 
 
+def initialise(network: nn.Module, recipe: Backbone, weights: Path | None) -> None:
+    """Load the pretrained weights the recipe asks for; UserError if file and recipe disagree."""
+    if recipe.weights is None and weights is not None:
+        raise UserError(
+            f"--weights {weights}: backbone.weights is null; set it, or leave out the file"
+        )
+    if recipe.weights is not None and weights is None:
+        raise UserError(f"backbone.weights is '{recipe.weights}'; give its file as --weights")
+    if weights is not None:
+        load_weights(network, weights)
+
+
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load a backbone's weights: ours (a trained classifier) or timm's naming, .safetensors or .pth.
 

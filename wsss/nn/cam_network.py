@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, NamedTuple
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from wsss.core.errors import UserError
+from wsss.core.model_file import read_model
+from wsss.core.recipe import canonical_json
 from wsss.nn.backbones import build_trunk, freeze_batch_norm
 from wsss.nn.recipe import Backbone
 
@@ -26,3 +32,35 @@ class CamNetwork(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         """Class maps before ReLU."""
         return self.head(self.backbone(images))
+
+
+class TrainedCamNetwork(NamedTuple):
+    """A trained classifier; classes are the names of ids 1…C, recipe is the classifier's whole."""
+
+    network: CamNetwork
+    backbone: Backbone
+    classes: tuple[str, ...]
+    recipe: dict[str, Any]
+    seed: int
+
+
+def load_cam_network(path: str | Path, output_stride: int | None = None) -> TrainedCamNetwork:
+    """Read a classifier's model file.
+
+    output_stride: 8, 16 or 32 in place of the trained one; dilation changes no weights.
+    Raises UserError for a file that is no classifier, or is damaged.
+    """
+    state, about = read_model(path, "classifier")
+    plain = dict(about["recipe"]["backbone"])
+    if output_stride is not None:
+        plain["output_stride"] = output_stride
+    backbone = Backbone.from_json(canonical_json(plain))
+    network = CamNetwork(backbone, len(about["classes"]))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        line = str(error).splitlines()[-1].strip()
+        raise UserError(f"{path}: does not fit its own recipe ({line}); train it again") from None
+    return TrainedCamNetwork(
+        network, backbone, tuple(about["classes"]), about["recipe"], about["seed"]
+    )

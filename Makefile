@@ -1,0 +1,39 @@
+# make demo    set up, then the whole pipeline on generated images
+# make test    set up, then the test suite
+# make lint    ruff, snakefmt, snakemake --lint, import-linter
+# make setup   the virtual environment .venv alone
+# CORES=8 make demo   more cores; the default is all
+
+PYTHON ?= python3
+VENV   ?= .venv
+CORES  ?= all
+BIN    := $(VENV)/bin
+DONE   := $(VENV)/.wsss-installed
+
+.PHONY: setup demo test lint schema
+setup: $(DONE)
+
+$(DONE): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "error: cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/snakemake --cores $(CORES) all
+	@$(BIN)/python -m wsss report show results
+
+test: setup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+	$(BIN)/lint-imports
+
+schema: setup
+	$(BIN)/python -m wsss schema > config.schema.json

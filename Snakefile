@@ -1,0 +1,59 @@
+# The results tree, one level a stage (docs/architecture.md):
+#
+#   results/<dataset>/data/<split>.h5, <split>.masks.h5, <split>.supervision.h5
+#   results/<dataset>/seed<n>/<classifier>/<cam>/<saliency|none>/<affinity>/<segmentation>/
+#   results/<dataset>/seed<n>/<classifier|none>/ground-truth/<segmentation>/      upper bound
+#   results/tables/<table>.{csv,md,tex}, results/galleries/<experiment>.seed<n>.<split>.png
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# A study given by --configfile stands alone: the demo's experiments must not be merged into it.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/classifier.smk"
+include: "rules/cam.smk"
+include: "rules/crf.smk"
+include: "rules/affinity.smk"
+include: "rules/segmentation.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    tables,
+    galleries,
+
+
+rule all:
+    default_target: True
+    message:
+        "Everything that the configuration asks for."
+    input:
+        all_evaluations(),
+        all_tables(),
+        all_galleries(),
+        all_curves(),
+
+
+rule tables:
+    message:
+        "The report tables."
+    input:
+        all_tables(),
+
+
+rule galleries:
+    message:
+        "The picture galleries."
+    input:
+        all_galleries(),

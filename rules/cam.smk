@@ -1,0 +1,28 @@
+"""Class activation maps with multi-scale and flip test-time augmentation."""
+
+
+rule cam_extract:
+    message:
+        "Extract {wildcards.cam} maps of {wildcards.split} from {wildcards.classifier}."
+    input:
+        model=f"{SEED}/{{classifier}}/model.safetensors",
+        images="results/{dataset}/data/{split}.h5",
+    output:
+        f"{CAM}/cam.{{split}}.h5",
+    log:
+        f"{CAM}/log/cam.{{split}}.log",
+    benchmark:
+        f"{CAM}/log/cam.{{split}}.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(6000),
+        runtime=480,
+        gpu=1,
+    params:
+        recipe=recipe("cam"),
+        code=code("wsss.cam.extract", f"{CAM}/cam.{{split}}.h5"),
+    shell:
+        "python -m wsss --log {log:q} cam extract --recipe {params.recipe:q}"
+        " --model {input.model:q} --images {input.images:q} --threads {threads} --out {output:q}"

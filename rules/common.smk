@@ -1,0 +1,138 @@
+"""Configuration, recipes as params, and the targets of `all`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from wsss import config as wsss_config
+from wsss import tree
+from wsss.core.digest import code_digest
+from wsss.core.errors import UserError
+
+# Jobs run the Python that runs Snakemake, also when its environment is not activated.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+try:
+    CONFIG = wsss_config.parse(config, workflow.configfiles)
+except UserError as error:
+    for line in str(error).splitlines():
+        print(f"config error: {line}", file=sys.stderr)
+    sys.exit(1)
+
+SPLITS = ("train", "val")
+SEED = "results/{dataset}/seed{seed}"
+CAM = f"{SEED}/{{classifier}}/{{cam}}"
+AFFINITY = f"{CAM}/{{saliency}}/{{affinity}}"
+
+
+wildcard_constraints:
+    dataset=r"[a-z0-9+-]+",
+    seed=r"\d+",
+    classifier=r"[a-z0-9+-]+",
+    cam=r"[a-z0-9+-]+",
+    saliency=r"[a-z0-9+-]+",
+    affinity=r"[a-z0-9+-]+",
+    segmentation=r"[a-z0-9+-]+",
+    preset=r"[a-z0-9+-]+",
+    split="train|val",
+    purpose="masks|supervision",
+    maps="cam|walk|prediction",
+    above=r"[a-z0-9+/-]+",
+
+
+def recipe(section, *keys):
+    """A param: the canonical JSON of the recipe that the wildcard `section` names, or of a part."""
+    wildcard = "preset" if section == "crf" else section
+
+    def param(wildcards):
+        name = wildcards[wildcard]
+        if name not in getattr(CONFIG, section):
+            raise WorkflowError(f"config: no {section} recipe '{name}'; add it or correct the path")
+        return CONFIG.recipe(section, name, *keys)
+
+    return param
+
+
+def code(module, output):
+    """A param: the digest of the code that decides the output's numbers.
+
+    With `track_code: false` it is the digest that the output's run card recorded, so that nothing
+    looks changed; turning the switch back on compares with the same record.
+    """
+    if CONFIG.track_code:
+        return code_digest(module)
+
+    def recorded(wildcards):
+        card = Path(output.format(**wildcards))
+        card = card.parent / "log" / f"{card.name}.run.json"
+        return json.loads(card.read_text())["code"] if card.is_file() else code_digest(module)
+
+    return recorded
+
+
+def weights(section, *keys):
+    """An input: the file that a recipe's backbone.weights means, if any."""
+
+    def files(wildcards):
+        name = json.loads(recipe(section, *keys)(wildcards))["backbone"]["weights"]
+        if name is None:
+            return []
+        if name == "classifier":
+            return f"{SEED}/{wildcards.classifier}/model.safetensors"
+        if name.startswith("timm:"):
+            return f"results/weights/{name.removeprefix('timm:')}.safetensors"
+        path = os.path.expandvars(name)
+        if "$" in path:
+            raise WorkflowError(f"{section}: backbone.weights '{name}': set this environment variable")
+        return path
+
+    return files
+
+
+def memory(megabytes):
+    """mem_mb that grows with each retry."""
+    return lambda wildcards, attempt: megabytes * attempt
+
+
+def runs():
+    """Every (name, experiment, seed) of the configuration."""
+    for name, experiment in CONFIG.experiments.items():
+        for seed in CONFIG.seeds:
+            yield name, experiment, seed
+
+
+def evaluations(columns):
+    """The eval.json files of these columns for every run whose data set has masks."""
+    found = {
+        tree.evaluated(experiment, seed, column, split)
+        for _, experiment, seed in runs()
+        if CONFIG.dataset[experiment.dataset].has_masks
+        for column in columns
+        for split in SPLITS
+    }
+    return sorted(found - {None})
+
+
+def all_evaluations():
+    # Without masks there is nothing to evaluate: ask for the predictions themselves.
+    made = {
+        f"{place}/{name}.val.h5"
+        for _, experiment, seed in runs()
+        if not CONFIG.dataset[experiment.dataset].has_masks
+        for name, stage in tree.MAKERS.items()
+        if (place := tree.folder(experiment, seed, stage))
+    }
+    return evaluations(tree.MAKERS) + sorted(made)
+
+
+def all_tables():
+    return expand("results/tables/{table}.{kind}", table=CONFIG.tables, kind=("csv", "md", "tex"))
+
+
+def all_galleries():
+    return [f"results/galleries/{name}.seed{seed}.val.png" for name, _, seed in runs()]
+
+
+def all_curves():
+    return [file.removesuffix(".eval.json") + ".curve.png" for file in evaluations(["cam", "walk"])]

@@ -1,0 +1,31 @@
+"""Dense CRF refinement of any maps or masks file by a named recipe."""
+
+REFINED = f"{SEED}/{{above}}/{{file}}.{{split}}.crf-{{preset}}.h5"
+
+
+rule crf_refine:
+    message:
+        "Refine {wildcards.file}.{wildcards.split} by the dense CRF {wildcards.preset}."
+    input:
+        source=f"{SEED}/{{above}}/{{file}}.{{split}}.h5",
+        images="results/{dataset}/data/{split}.h5",
+    output:
+        REFINED,
+    log:
+        f"{SEED}/{{above}}/log/{{file}}.{{split}}.crf-{{preset}}.log",
+    benchmark:
+        f"{SEED}/{{above}}/log/{{file}}.{{split}}.crf-{{preset}}.benchmark.tsv"
+    wildcard_constraints:
+        file="cam|walk|pseudo|prediction",
+    conda:
+        "../envs/wsss.yaml"
+    threads: 16
+    resources:
+        mem_mb=memory(8000),
+        runtime=720,
+    params:
+        recipe=recipe("crf"),
+        code=code("wsss.crf.refine", REFINED),
+    shell:
+        "python -m wsss --log {log:q} crf refine --recipe {params.recipe:q}"
+        " --input {input.source:q} --images {input.images:q} --workers {threads} --out {output:q}"

@@ -1,0 +1,82 @@
+"""DeepLabV3+ on pseudo masks, or on ground truth for the fully supervised upper bound."""
+
+SUPERVISED = f"{SEED}/{{classifier}}/ground-truth/{{segmentation}}"
+
+
+rule segmentation_train:
+    message:
+        "Train {wildcards.segmentation} on pseudo masks, seed {wildcards.seed}."
+    input:
+        images="results/{dataset}/data/train.h5",
+        masks=f"{AFFINITY}/pseudo.train.h5",
+        weights=weights("segmentation", "train"),
+    output:
+        f"{AFFINITY}/{{segmentation}}/model.safetensors",
+    log:
+        f"{AFFINITY}/{{segmentation}}/log/model.log",
+    benchmark:
+        f"{AFFINITY}/{{segmentation}}/log/model.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(12000),
+        runtime=2880,
+        gpu=1,
+    params:
+        recipe=recipe("segmentation", "train"),
+        code=code("wsss.segmentation.train", f"{AFFINITY}/{{segmentation}}/model.safetensors"),
+        weights=lambda wildcards, input: ["--weights", input.weights] if input.weights else [],
+    shell:
+        "python -m wsss --log {log:q} segmentation train --recipe {params.recipe:q}"
+        " --images {input.images:q} --masks {input.masks:q} {params.weights:q}"
+        " --seed {wildcards.seed} --threads {threads} --out {output:q}"
+
+
+use rule segmentation_train as segmentation_train_supervised with:
+    message:
+        "Train {wildcards.segmentation} on ground truth, seed {wildcards.seed}."
+    input:
+        images="results/{dataset}/data/train.h5",
+        masks="results/{dataset}/data/train.supervision.h5",
+        weights=weights("segmentation", "train"),
+    output:
+        f"{SUPERVISED}/model.safetensors",
+    log:
+        f"{SUPERVISED}/log/model.log",
+    benchmark:
+        f"{SUPERVISED}/log/model.benchmark.tsv"
+    params:
+        recipe=recipe("segmentation", "train"),
+        code=code("wsss.segmentation.train", f"{SUPERVISED}/model.safetensors"),
+        weights=lambda wildcards, input: ["--weights", input.weights] if input.weights else [],
+
+
+PREDICTED = f"{SEED}/{{above}}/{{segmentation}}/prediction.{{split}}.h5"
+
+
+rule segmentation_predict:
+    message:
+        "Predict class scores of {wildcards.split} with {wildcards.segmentation}."
+    input:
+        model=f"{SEED}/{{above}}/{{segmentation}}/model.safetensors",
+        images="results/{dataset}/data/{split}.h5",
+    output:
+        PREDICTED,
+    log:
+        f"{SEED}/{{above}}/{{segmentation}}/log/prediction.{{split}}.log",
+    benchmark:
+        f"{SEED}/{{above}}/{{segmentation}}/log/prediction.{{split}}.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(6000),
+        runtime=480,
+        gpu=1,
+    params:
+        recipe=recipe("segmentation", "predict"),
+        code=code("wsss.segmentation.predict", PREDICTED),
+    shell:
+        "python -m wsss --log {log:q} segmentation predict --recipe {params.recipe:q}"
+        " --model {input.model:q} --images {input.images:q} --threads {threads} --out {output:q}"

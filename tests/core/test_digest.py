@@ -1,0 +1,65 @@
+import shutil
+
+import pytest
+
+from wsss.core import digest
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package whose files can be edited."""
+    root = tmp_path / "wsss"
+    shutil.copytree(digest.ROOT, root, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(digest, "ROOT", root)
+    _forget()
+    yield root
+    monkeypatch.undo()
+    _forget()
+
+
+def _forget():
+    for cached in (digest.code_digest, digest.closure, digest._tree, digest._module_digest):
+        cached.cache_clear()
+
+
+def edited(package, name, change):
+    path = package / name
+    path.write_text(change(path.read_text()))
+    _forget()
+
+
+def test_comments_docstrings_and_formatting_do_not_count(package):
+    before = digest.code_digest("wsss.cam.extract")
+    edited(package, "cam/extract.py", lambda s: s.replace("def extract(", "# why\n\n\ndef extract("))
+    edited(package, "cam/extract.py", lambda s: '"""Another docstring."""\n' + s.split('"""', 2)[2])
+    assert digest.code_digest("wsss.cam.extract") == before
+
+
+def test_a_changed_number_counts_for_its_stage_and_no_other(package):
+    before = {m: digest.code_digest(m) for m in ("wsss.cam.extract", "wsss.affinity.labels")}
+    edited(package, "cam/extract.py", lambda s: s.replace("1e-5", "1e-4"))
+    assert digest.code_digest("wsss.cam.extract") != before["wsss.cam.extract"]
+    assert digest.code_digest("wsss.affinity.labels") == before["wsss.affinity.labels"]
+
+
+def test_a_changed_foundation_counts_where_it_is_imported(package):
+    before = {m: digest.code_digest(m) for m in ("wsss.cam.extract", "wsss.crf.refine")}
+    edited(package, "nn/inference.py", lambda s: s + "\nEXTRA = 1\n")
+    assert digest.code_digest("wsss.cam.extract") != before["wsss.cam.extract"]
+    assert digest.code_digest("wsss.crf.refine") == before["wsss.crf.refine"]
+
+
+def test_command_lines_and_logging_do_not_count(package):
+    before = digest.code_digest("wsss.cam.extract")
+    edited(package, "cam/cli.py", lambda s: s + "\nEXTRA = 1\n")
+    edited(package, "core/command.py", lambda s: s + "\nEXTRA = 1\n")
+    assert digest.code_digest("wsss.cam.extract") == before
+
+
+def test_no_package_init_computes():
+    import ast
+
+    for path in digest.ROOT.rglob("__init__.py"):
+        for node in ast.parse(path.read_text()).body:
+            allowed = ast.Expr | ast.Import | ast.ImportFrom | ast.Assign
+            assert isinstance(node, allowed), f"{path}: the digest does not see what it computes"

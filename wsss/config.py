@@ -1,0 +1,201 @@
+"""The whole configuration: every stage's recipes, experiments, tables; checked before the DAG."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from wsss.affinity.recipe import AffinityRecipe
+from wsss.cam.recipe import CamRecipe
+from wsss.classifier.recipe import ClassifierRecipe
+from wsss.core.configfile import locate, numbers, resolve, with_used
+from wsss.core.errors import UserError
+from wsss.core.recipe import Recipe, canonical_json, did_you_mean, explain
+from wsss.crf.recipe import CrfRecipe
+from wsss.data.recipe import DataRecipe
+from wsss.evaluation.recipe import EvaluationRecipe
+from wsss.report.recipe import GalleryRecipe, TableRecipe
+from wsss.segmentation.recipe import SegmentationRecipe
+from wsss.tree import MAKERS, RESERVED
+
+NAME = re.compile(r"[a-z0-9][a-z0-9+-]*")
+
+
+class Experiment(Recipe):
+    """One recipe per stage; later stages may be left out."""
+
+    dataset: str
+    classifier: str | None = None
+    cam: str | None = None
+    saliency: Literal["none"] = "none"
+    affinity: str | None = None
+    segmentation: str | None = None
+    supervision: Literal["pseudo-masks", "ground-truth"] = Field(
+        "pseudo-masks",
+        description="ground-truth: the fully supervised upper bound; a classifier then only gives weights.",
+    )
+
+
+class Config(BaseModel):
+    """A configuration with every `extends` resolved and every default filled in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    dataset: dict[str, DataRecipe] = {}
+    classifier: dict[str, ClassifierRecipe] = {}
+    cam: dict[str, CamRecipe] = {}
+    crf: dict[str, CrfRecipe] = {}
+    affinity: dict[str, AffinityRecipe] = {}
+    segmentation: dict[str, SegmentationRecipe] = {}
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+    experiments: dict[str, Experiment] = {}
+    tables: dict[str, TableRecipe] = {}
+    galleries: GalleryRecipe = GalleryRecipe()
+    seeds: list[int] = Field([0], min_length=1, description="Every experiment runs once a seed.")
+    track_code: bool = Field(
+        True, description="false: a change of code reruns nothing; `wsss status` lists what is stale."
+    )
+
+    def recipe(self, section: str, name: str, *keys: str) -> str:
+        """Canonical JSON of a recipe, or of a part of it: the one param of its jobs."""
+        value: Any = getattr(self, section)[name].model_dump(mode="json")
+        for key in keys:
+            value = value[key]
+        return canonical_json(value)
+
+
+NAMED = ("dataset", "classifier", "cam", "crf", "affinity", "segmentation", "experiments", "tables")
+
+
+def parse(data: dict[str, Any], files: Iterable[Path | str] = ()) -> Config:
+    """Check plain data (as YAML gives it) and build the Config.
+
+    Raises UserError with one line per mistake, each with the file and line where the key stands
+    if it stands in one of `files`.
+    """
+    files = [Path(f) for f in files]
+    data = with_used(numbers(data), "config")
+    problems: list[tuple[tuple[str, ...], str]] = []
+    built: dict[str, Any] = {}
+    for key, value in data.items():
+        if key not in Config.model_fields:
+            hint = did_you_mean(key, list(Config.model_fields))
+            problems.append(((key,), f"{key}: unknown section{hint}"))
+        elif key in NAMED:
+            if not isinstance(value, dict):
+                problems.append(((key,), f"{key}: expected named recipes"))
+                continue
+            built[key] = {}
+            for name in value:
+                recipe = _recipe(data, key, name, problems)
+                if recipe is not None:
+                    built[key][name] = recipe
+        else:
+            built[key] = value
+    if not problems:
+        try:
+            config = Config.model_validate_json(canonical_json(built))
+        except ValidationError as error:
+            problems += explain(error, Config)
+        else:
+            problems += list(_cross_check(config))
+            if not problems:
+                return config
+    used = [Path(item) for item in data.get("use") or []]
+    lines = []
+    for path, message in problems:
+        place = locate([*files, *used], path)
+        lines.append(f"{place + ': ' if place else ''}{message}")
+    raise UserError("\n".join(lines))
+
+
+def _recipe(data: dict, section: str, name: Any, problems: list) -> dict[str, Any] | None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        rule = "lower-case letters, digits, - and + (it names a folder)"
+        problems.append(((section, str(name)), f"{section}.{name}: not a name; use {rule}"))
+        return None
+    if name in RESERVED:
+        problems.append(((section, name), f"{section}.{name}: the name is reserved; choose another"))
+        return None
+    try:
+        plain = resolve(data, section, name)
+    except UserError as error:
+        problems.append(((section, name, "extends"), str(error)))
+        return None
+    annotation = Config.model_fields[section].annotation.__args__[1]
+    try:
+        TypeAdapter(annotation).validate_json(canonical_json(plain))
+    except ValidationError as error:
+        for path, message in explain(error, annotation):
+            dot = "." if path else ": "
+            problems.append(((section, name, *path), f"{section}.{name}{dot}{message}"))
+        return None
+    return plain
+
+
+def _cross_check(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
+    """Names that point nowhere, chains with a gap, columns that nothing makes."""
+    for name, e in config.experiments.items():
+        at = f"experiments.{name}"
+        for stage in ("dataset", "classifier", "cam", "affinity", "segmentation"):
+            choice = getattr(e, stage)
+            known = list(getattr(config, stage))
+            if choice is not None and choice not in known:
+                hint = did_you_mean(choice, known)
+                yield ("experiments", name, stage), f"{at}.{stage}: no {stage} recipe '{choice}'{hint}"
+        yield from _check_chain(config, name, e)
+    for name, table in config.tables.items():
+        for experiment in table.experiments:
+            if experiment not in config.experiments:
+                hint = did_you_mean(experiment, list(config.experiments))
+                path = ("tables", name, "experiments")
+                yield path, f"tables.{name}.experiments: no experiment '{experiment}'{hint}"
+        if table.kind == "metrics":
+            for column in table.columns:
+                problem = _column_problem(config, column)
+                if problem:
+                    yield ("tables", name, "columns"), f"tables.{name}.columns: '{column}': {problem}"
+    if len(set(config.seeds)) != len(config.seeds) or min(config.seeds) < 0:
+        yield ("seeds",), f"seeds: {config.seeds}: give each seed once, none negative"
+
+
+def _check_chain(config: Config, name: str, e: Experiment) -> Iterable[tuple[tuple[str, ...], str]]:
+    path, at = ("experiments", name), f"experiments.{name}"
+    if e.supervision == "ground-truth":
+        if e.segmentation is None or e.cam or e.affinity:
+            yield path, f"{at}: a ground-truth experiment takes a segmentation recipe, no cam, no affinity"
+        data = config.dataset.get(e.dataset)
+        if data is not None and not data.has_masks:
+            yield path, f"{at}: data set '{e.dataset}' has no masks to learn from"
+    else:
+        chain = ("classifier", "cam", "affinity", "segmentation")
+        for before, after in zip(chain, chain[1:], strict=False):
+            if getattr(e, after) and not getattr(e, before):
+                yield path, f"{at}: {after} needs a {before} recipe; add `{before}: …`"
+    for stage in ("affinity", "segmentation"):
+        recipe = getattr(config, stage).get(getattr(e, stage))
+        if recipe is not None and _weights(recipe) == "classifier" and not e.classifier:
+            yield path, f"{at}: {stage} takes the classifier's weights; add `classifier: …`"
+
+
+def _weights(recipe: Any) -> str | None:
+    section = getattr(recipe, "network", None) or getattr(recipe, "train", None)
+    return section.backbone.weights if section is not None else None
+
+
+def _column_problem(config: Config, column: str) -> str | None:
+    name, dot, preset = column.partition(".crf-")
+    if name not in MAKERS:
+        return f"nothing makes it{did_you_mean(name, list(MAKERS))}"
+    if dot and preset not in config.crf:
+        return f"no crf recipe '{preset}'{did_you_mean(preset, list(config.crf))}"
+    if dot:
+        unary = config.crf[preset].unary
+        if (name == "prediction") != (unary == "scores") or (name == "pseudo" and unary != "labels"):
+            needed = {"prediction": "scores", "pseudo": "labels"}.get(name, "labels or background-power")
+            return f"crf recipe '{preset}' has unary {unary}, this file needs {needed}"
+    return None

@@ -1,0 +1,40 @@
+"""The results tree: where each choice of an experiment puts its files (docs/architecture.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsss.config import Experiment
+
+# Which stage makes a file of this name; also the order of a table's columns.
+MAKERS = {"cam": "cam", "walk": "affinity", "pseudo": "affinity", "prediction": "segmentation"}
+RESERVED = {"none", "data", "ground-truth", "tables", "galleries", "weights", "log"}
+
+
+def folder(experiment: Experiment, seed: int, stage: str) -> str | None:
+    """The folder of a stage's outputs, or None where the experiment has no such stage."""
+    e = experiment
+    path = f"results/{e.dataset}/seed{seed}/{e.classifier or 'none'}"
+    if e.supervision == "ground-truth":
+        last = f"{path}/ground-truth/{e.segmentation}"
+        return {"classifier": path if e.classifier else None, "segmentation": last}.get(stage)
+    for level in ("classifier", "cam", "affinity", "segmentation"):
+        choice = getattr(e, level)
+        if choice is None:
+            return None
+        if level == "affinity":
+            path += f"/{e.saliency}"
+        path += f"/{choice}" if level != "classifier" else ""
+        if level == stage:
+            return path
+    raise ValueError(f"no stage '{stage}'")
+
+
+def evaluated(experiment: Experiment, seed: int, column: str, split: str) -> str | None:
+    """The eval.json of a table column such as "cam" or "cam.crf-labels", or None."""
+    name, _, crf = column.partition(".crf-")
+    place = folder(experiment, seed, MAKERS[name])
+    if place is None or (name == "pseudo" and experiment.supervision == "ground-truth"):
+        return None
+    return f"{place}/{name}.{split}{f'.crf-{crf}' if crf else ''}.eval.json"
