@@ -22,7 +22,7 @@ rule cam_extract:
         gpu=1,
     params:
         recipe=recipe("cam"),
-        code=code("wsss.cam.extract", f"{CAM}/cam.{{split}}.h5"),
+        code=code("wsss.cam.extraction", f"{CAM}/cam.{{split}}.h5"),
     shell:
         "python -m wsss --log {log:q} cam extract --recipe {params.recipe:q}"
         " --model {input.model:q} --images {input.images:q} --threads {threads} --out {output:q}"

@@ -9,6 +9,7 @@ from wsss import config as wsss_config
 from wsss import tree
 from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
+from wsss.core.recipe import canonical_json
 
 # Jobs run the Python that runs Snakemake, also when its environment is not activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -20,7 +21,6 @@ except UserError as error:
         print(f"config error: {line}", file=sys.stderr)
     sys.exit(1)
 
-SPLITS = ("train", "val")
 SEED = "results/{dataset}/seed{seed}"
 CAM = f"{SEED}/{{classifier}}/{{cam}}"
 AFFINITY = f"{CAM}/{{saliency}}/{{affinity}}"
@@ -102,14 +102,14 @@ def runs():
             yield name, experiment, seed
 
 
-def evaluations(columns):
+def evaluations(columns, splits=("train", "val")):
     """The eval.json files of these columns for every run whose data set has masks."""
     found = {
         tree.evaluated(experiment, seed, column, split)
         for _, experiment, seed in runs()
         if CONFIG.dataset[experiment.dataset].has_masks
         for column in columns
-        for split in SPLITS
+        for split in splits
     }
     return sorted(found - {None})
 
@@ -123,7 +123,8 @@ def all_evaluations():
         for name, stage in tree.MAKERS.items()
         if (place := tree.folder(experiment, seed, stage))
     }
-    return evaluations(tree.MAKERS) + sorted(made)
+    priors = evaluations(["cam", "walk", "pseudo"])
+    return priors + evaluations(["prediction"], ["val"]) + sorted(made)
 
 
 def all_tables():
@@ -131,7 +132,7 @@ def all_tables():
 
 
 def all_galleries():
-    return [f"results/galleries/{name}.seed{seed}.val.png" for name, _, seed in runs()]
+    return [f"results/galleries/{name}.seed{seed}.{CONFIG.galleries.split}.png" for name, _, seed in runs()]
 
 
 def all_curves():

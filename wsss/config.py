@@ -20,7 +20,7 @@ from wsss.data.recipe import DataRecipe
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.report.recipe import GalleryRecipe, TableRecipe
 from wsss.segmentation.recipe import SegmentationRecipe
-from wsss.tree import MAKERS, RESERVED
+from wsss.tree import MAKERS, RESERVED, TIMED
 
 NAME = re.compile(r"[a-z0-9][a-z0-9+-]*")
 
@@ -57,7 +57,8 @@ class Config(BaseModel):
     galleries: GalleryRecipe = GalleryRecipe()
     seeds: list[int] = Field([0], min_length=1, description="Every experiment runs once a seed.")
     track_code: bool = Field(
-        True, description="false: a change of code reruns nothing; `wsss status` lists what is stale."
+        True,
+        description="false: a change of code reruns nothing; `wsss status` lists what is stale.",
     )
 
     def recipe(self, section: str, name: str, *keys: str) -> str:
@@ -119,7 +120,9 @@ def _recipe(data: dict, section: str, name: Any, problems: list) -> dict[str, An
         problems.append(((section, str(name)), f"{section}.{name}: not a name; use {rule}"))
         return None
     if name in RESERVED:
-        problems.append(((section, name), f"{section}.{name}: the name is reserved; choose another"))
+        problems.append(
+            ((section, name), f"{section}.{name}: the name is reserved; choose another")
+        )
         return None
     try:
         plain = resolve(data, section, name)
@@ -146,7 +149,10 @@ def _cross_check(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
             known = list(getattr(config, stage))
             if choice is not None and choice not in known:
                 hint = did_you_mean(choice, known)
-                yield ("experiments", name, stage), f"{at}.{stage}: no {stage} recipe '{choice}'{hint}"
+                yield (
+                    ("experiments", name, stage),
+                    f"{at}.{stage}: no {stage} recipe '{choice}'{hint}",
+                )
         yield from _check_chain(config, name, e)
     for name, table in config.tables.items():
         for experiment in table.experiments:
@@ -158,7 +164,15 @@ def _cross_check(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
             for column in table.columns:
                 problem = _column_problem(config, column)
                 if problem:
-                    yield ("tables", name, "columns"), f"tables.{name}.columns: '{column}': {problem}"
+                    yield (
+                        ("tables", name, "columns"),
+                        f"tables.{name}.columns: '{column}': {problem}",
+                    )
+        else:
+            for column in set(table.columns) - set(TIMED):
+                hint = did_you_mean(column, list(TIMED))
+                path = ("tables", name, "columns")
+                yield path, f"tables.{name}.columns: '{column}': no timed stage{hint}"
     if len(set(config.seeds)) != len(config.seeds) or min(config.seeds) < 0:
         yield ("seeds",), f"seeds: {config.seeds}: give each seed once, none negative"
 
@@ -167,7 +181,10 @@ def _check_chain(config: Config, name: str, e: Experiment) -> Iterable[tuple[tup
     path, at = ("experiments", name), f"experiments.{name}"
     if e.supervision == "ground-truth":
         if e.segmentation is None or e.cam or e.affinity:
-            yield path, f"{at}: a ground-truth experiment takes a segmentation recipe, no cam, no affinity"
+            yield (
+                path,
+                f"{at}: a ground-truth experiment takes a segmentation recipe, no cam, no affinity",
+            )
         data = config.dataset.get(e.dataset)
         if data is not None and not data.has_masks:
             yield path, f"{at}: data set '{e.dataset}' has no masks to learn from"
@@ -195,7 +212,11 @@ def _column_problem(config: Config, column: str) -> str | None:
         return f"no crf recipe '{preset}'{did_you_mean(preset, list(config.crf))}"
     if dot:
         unary = config.crf[preset].unary
-        if (name == "prediction") != (unary == "scores") or (name == "pseudo" and unary != "labels"):
-            needed = {"prediction": "scores", "pseudo": "labels"}.get(name, "labels or background-power")
+        if (name == "prediction") != (unary == "scores") or (
+            name == "pseudo" and unary != "labels"
+        ):
+            needed = {"prediction": "scores", "pseudo": "labels"}.get(
+                name, "labels or background-power"
+            )
             return f"crf recipe '{preset}' has unary {unary}, this file needs {needed}"
     return None

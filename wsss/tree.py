@@ -38,3 +38,29 @@ def evaluated(experiment: Experiment, seed: int, column: str, split: str) -> str
     if place is None or (name == "pseudo" and experiment.supervision == "ground-truth"):
         return None
     return f"{place}/{name}.{split}{f'.crf-{crf}' if crf else ''}.eval.json"
+
+
+# The jobs of each stage, whose seconds a table adds up: files below `folder` without their suffix.
+_JOBS = {
+    "classifier": ["model"],
+    "cam": ["cam.train", "cam.val"],
+    "affinity": [
+        "labels.train",
+        "model",
+        *(f"{name}.{split}" for name in ("walk", "pseudo") for split in ("train", "val")),
+    ],
+    "segmentation": ["model", "prediction.val"],
+}
+TIMED = ("data", *_JOBS)
+
+
+def timed(experiment: Experiment, seed: int, stage: str, *, direct: bool) -> list[str]:
+    """Snakemake's benchmark files of a stage's jobs; direct: pseudo masks without a random walk."""
+    if stage == "data":
+        data = f"results/{experiment.dataset}/data/log"
+        return [f"{data}/{split}.benchmark.tsv" for split in ("train", "val")]
+    place = folder(experiment, seed, stage)
+    if place is None:
+        return []
+    jobs = [job for job in _JOBS[stage] if not (direct and stage == "affinity") or "pseudo" in job]
+    return [f"{place}/log/{job}.benchmark.tsv" for job in jobs]

@@ -62,7 +62,9 @@ def download(model: str, out: Path) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != wanted:
         cached.unlink()
-        raise UserError(f"'{model}': checksum {found[:12]}, the hub says {str(wanted)[:12]}; run again")
+        raise UserError(
+            f"'{model}': checksum {found[:12]}, the hub says {str(wanted)[:12]}; run again"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.copyfile(cached, temporary)

@@ -29,31 +29,35 @@ def edited(package, name, change):
 
 
 def test_comments_docstrings_and_formatting_do_not_count(package):
-    before = digest.code_digest("wsss.cam.extract")
-    edited(package, "cam/extract.py", lambda s: s.replace("def extract(", "# why\n\n\ndef extract("))
-    edited(package, "cam/extract.py", lambda s: '"""Another docstring."""\n' + s.split('"""', 2)[2])
-    assert digest.code_digest("wsss.cam.extract") == before
+    before = digest.code_digest("wsss.cam.extraction")
+    edited(
+        package, "cam/extraction.py", lambda s: s.replace("def extract(", "# why\n\n\ndef extract(")
+    )
+    edited(
+        package, "cam/extraction.py", lambda s: '"""Another docstring."""\n' + s.split('"""', 2)[2]
+    )
+    assert digest.code_digest("wsss.cam.extraction") == before
 
 
 def test_a_changed_number_counts_for_its_stage_and_no_other(package):
-    before = {m: digest.code_digest(m) for m in ("wsss.cam.extract", "wsss.affinity.labels")}
-    edited(package, "cam/extract.py", lambda s: s.replace("1e-5", "1e-4"))
-    assert digest.code_digest("wsss.cam.extract") != before["wsss.cam.extract"]
+    before = {m: digest.code_digest(m) for m in ("wsss.cam.extraction", "wsss.affinity.labels")}
+    edited(package, "cam/extraction.py", lambda s: s.replace("1e-5", "1e-4"))
+    assert digest.code_digest("wsss.cam.extraction") != before["wsss.cam.extraction"]
     assert digest.code_digest("wsss.affinity.labels") == before["wsss.affinity.labels"]
 
 
 def test_a_changed_foundation_counts_where_it_is_imported(package):
-    before = {m: digest.code_digest(m) for m in ("wsss.cam.extract", "wsss.crf.refine")}
+    before = {m: digest.code_digest(m) for m in ("wsss.cam.extraction", "wsss.crf.refine")}
     edited(package, "nn/inference.py", lambda s: s + "\nEXTRA = 1\n")
-    assert digest.code_digest("wsss.cam.extract") != before["wsss.cam.extract"]
+    assert digest.code_digest("wsss.cam.extraction") != before["wsss.cam.extraction"]
     assert digest.code_digest("wsss.crf.refine") == before["wsss.crf.refine"]
 
 
 def test_command_lines_and_logging_do_not_count(package):
-    before = digest.code_digest("wsss.cam.extract")
+    before = digest.code_digest("wsss.cam.extraction")
     edited(package, "cam/cli.py", lambda s: s + "\nEXTRA = 1\n")
     edited(package, "core/command.py", lambda s: s + "\nEXTRA = 1\n")
-    assert digest.code_digest("wsss.cam.extract") == before
+    assert digest.code_digest("wsss.cam.extraction") == before
 
 
 def test_no_package_init_computes():

@@ -31,18 +31,26 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random ch
 
 
 def progress(items: Iterable[T], *, total: int, what: str, unit: str = "img") -> Iterable[T]:
-    """A progress bar with rate and time left on standard error; a line a minute in log files."""
+    """A progress bar with rate and time left on standard error; without a terminal a line now and then."""
     interval = 0.5 if sys.stderr.isatty() else 30.0
     return tqdm(items, total=total, desc=what, unit=unit, mininterval=interval, dynamic_ncols=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it."""
+    """Write a UTF-8 text file under a temporary name and rename it."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file under a temporary name in its folder and rename it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def commit() -> str:

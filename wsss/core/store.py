@@ -45,6 +45,10 @@ class Header:
     recipe: str = "{}"
     extra: dict[str, Any] | None = None
 
+    def source(self) -> dict[str, Any]:
+        """What a file made from this one keeps of it, as its `extra["source"]`."""
+        return {"kind": self.kind, "recipe": json.loads(self.recipe), "extra": self.extra or {}}
+
 
 @dataclass(frozen=True)
 class ImageRecord:

@@ -12,6 +12,8 @@ import hashlib
 import io
 import logging
 import shutil
+import sys
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wsss.core.command import log, write_text
@@ -95,17 +98,25 @@ class _Reseed(Callback):
         torch.manual_seed(mix(self.seed, "epoch", trainer.current_epoch))
 
 
+class _Bar(TQDMProgressBar):
+    def get_metrics(self, *arguments: Any) -> dict[str, Any]:
+        return {k: v for k, v in super().get_metrics(*arguments).items() if k != "v_num"}
+
+
 class _History(Callback):
     """One CSV row an epoch; its rows travel in the checkpoint, so that a resumed run has them all."""
 
     def __init__(self, path: Path):
-        self.path, self.rows = path, []
+        self.path, self.rows, self.started = path, [], (0, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.started = (trainer.current_epoch, time.monotonic())
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         scalars = {k: float(v) for k, v in trainer.callback_metrics.items()}
@@ -117,7 +128,12 @@ class _History(Callback):
         writer.writerows(self.rows)
         write_text(self.path, text.getvalue())
         shown = "  ".join(f"{k} {v:.4f}" for k, v in scalars.items())
-        log.info("epoch %d/%d  %s", trainer.current_epoch + 1, trainer.max_epochs, shown)
+        done = trainer.current_epoch + 1
+        seconds = (time.monotonic() - self.started[1]) / (done - self.started[0])
+        left = seconds * (trainer.max_epochs - done) / 60
+        log.info(
+            "epoch %d/%d  %s  %.0f s, %.1f min left", done, trainer.max_epochs, shown, seconds, left
+        )
 
 
 def fingerprint(recipe: str, seed: int, code: str, inputs: Sequence[Path]) -> str:
@@ -209,9 +225,10 @@ def fit(
             ModelCheckpoint(
                 last.parent, filename="last", save_top_k=1, enable_version_counter=False
             ),
-            TQDMProgressBar(refresh_rate=max(1, len(loader) // 50)),
+            *([_Bar()] if sys.stderr.isatty() else []),
         ],
         enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
         num_sanity_val_steps=0,
         # One process: a Slurm job step must not make Lightning wait for siblings.
         plugins=[LightningEnvironment()],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import timm
@@ -60,6 +61,11 @@ def load_weights(network: nn.Module, path: Path) -> None:
     """
     state = _read_state(path)
     own = network.state_dict()
+    for key in own:
+        # A pyramid of timm may call stages_0.x what the whole network calls stages.0.x.
+        whole = re.sub(r"^(\w+)_(\d+)\.", r"\1.\2.", key)
+        if key not in state and whole in state:
+            state[key] = state.pop(whole)
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     if missing:
         raise UserError(

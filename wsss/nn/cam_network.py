@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -28,9 +29,11 @@ class CamNetwork(nn.Module):
         nn.init.kaiming_normal_(self.head.weight)
         if backbone.batch_norm == "frozen":
             freeze_batch_norm(self.backbone)
+        self.to(memory_format=torch.channels_last)  # the layout convolutions are fastest in
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         """Class maps before ReLU."""
+        images = images.contiguous(memory_format=torch.channels_last)
         return self.head(self.backbone(images))
 
 

@@ -62,8 +62,8 @@ def augmented_mean(
         scaled = image
         if scale != 1:
             target = (max(1, round(width * scale)), max(1, round(height * scale)))
-            scaled = np.asarray(Image.fromarray(image).resize(target, Image.Resampling.BICUBIC))
-        x = normalise(np.ascontiguousarray(scaled), backbone)[None].to(device())
+            scaled = np.array(Image.fromarray(image).resize(target, Image.Resampling.BICUBIC))
+        x = normalise(scaled, backbone)[None].to(device())
         x = torch.cat([x, x.flip(-1)]) if flip else x
         maps = forward(x.contiguous(memory_format=torch.channels_last)).float()
         maps = maps[:1] + maps[1:].flip(-1) if flip else maps

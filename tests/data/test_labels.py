@@ -1,0 +1,118 @@
+import json
+
+import pytest
+
+from wsss.core.errors import UserError
+from wsss.data.labels import image_id, read_labels, read_list, read_xml
+
+KNOWN = ("cat", "dog", "potted plant")
+
+
+def labels(tmp_path, name: str, text: str, known=KNOWN):
+    path = tmp_path / name
+    path.write_text(text)
+    return read_labels(path, known)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("2007_000032", "2007_000032"),
+        ("/JPEGImages/2007_000032.jpg", "2007_000032"),
+        ("a/b/x.y.PNG", "x.y"),
+        ("scan.001", "scan.001"),
+    ],
+)
+def test_image_id(line, name):
+    assert image_id(line) == name
+
+
+def test_lists_in_both_published_formats(tmp_path):
+    path = tmp_path / "l.txt"
+    path.write_text("2007_000032\n\n/JPEGImages/2007_000039.jpg /SegmentationClassAug/x.png\n")
+    assert read_list(path) == ["2007_000032", "2007_000039"]
+    with pytest.raises(UserError, match="no\\.txt: cannot be read"):
+        read_list(tmp_path / "no.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("l.csv", "image,labels\na.jpg,dog cat\nb,\nc,potted plant\n"),
+        ("l.csv", "image,labels\na,cat;dog\nb,\nc,potted plant\n"),
+        ("l.csv", '\ufeffimage;labels\r\na;cat dog\r\nb;""\r\nc;potted plant\r\n'),
+        ("l.csv", "id,potted plant,cat,dog\na,0,1,1\nb,0,0,0\nc,1,0,0\n"),
+        ("l.csv", "id\tcat\tdog\tpotted plant\na\t1\t1\t0\nb\t0\t0\t0\nc\t0\t0\t1\n"),
+        ("l.json", json.dumps({"a": ["cat", "dog"], "b": [], "c": ["potted plant"]})),
+        ("l.txt", "a 0 1\nb\nc.jpg 2\n"),
+    ],
+)
+def test_layouts_of_labels(tmp_path, name, text):
+    found = labels(tmp_path, name, text)
+    assert {key: set(names) for key, names in found.items()} == {
+        "a": {"cat", "dog"},
+        "b": set(),
+        "c": {"potted plant"},
+    }
+
+
+def test_one_class_one_hot(tmp_path):
+    found = labels(tmp_path, "l.csv", "image,crack\na,1\nb,0\n", ("crack",))
+    assert found == {"a": ("crack",), "b": ()}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("l.csv", "image,cat,dgo\na,1,0\n", "column 'dgo' is no class (did you mean 'dog'?)"),
+        ("l.csv", "image,cat,dog\na,1,2\n", "row 2 holds '2'"),
+        ("l.csv", "image,labels\na,cat,dog\n", "row 2 has 3 fields, the header has 2"),
+        ("l.csv", "", "expected a header"),
+        ("l.csv", "image,labels\na,cat\na.jpg,dog\nb,\nb,cat\n", "2 ids come twice: a, b"),
+        ("l.json", '{"a": ["cat"], "a": ["dog"]}', "1 ids come twice: a"),
+        ("l.json", '{"a": "cat"}', "labels of 'a' are no list"),
+        ("l.json", '["a"]', "expected an object"),
+        ("l.json", "{", "not valid JSON"),
+    ],
+)
+def test_mistakes_in_labels(tmp_path, name, text, message):
+    with pytest.raises(UserError) as caught:
+        labels(tmp_path, name, text)
+    assert message in str(caught.value)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def xml(tmp_path, text: str, difficult: bool = True):
+    path = tmp_path / "a.xml"
+    path.write_text(text)
+    return read_xml(path, difficult)
+
+
+def test_xml_counts_objects_whose_clipped_box_has_an_area(tmp_path, annotation):
+    names = ["cat", "cat", "dog", "cow", "sheep", "bird"]
+    boxes = [
+        (1, 1, 5, 5),
+        (2, 2, 9, 9),
+        (5, 5, 5, 9),
+        (16, 0, 30, 12),
+        (-4, 2, 0, 8),
+        (9, 3, 99, 4),
+    ]
+    # dog has no width; cow and sheep have none once clipped to 16×12; bird is cut, but there.
+    assert xml(tmp_path, annotation(names, boxes)) == ("bird", "cat")
+
+
+def test_xml_difficult_objects(tmp_path, annotation):
+    text = annotation(["cat", "dog"], difficult=["dog"])
+    assert xml(tmp_path, text) == ("cat", "dog")
+    assert xml(tmp_path, text, difficult=False) == ("cat",)
+
+
+def test_xml_names_of_parts_are_no_labels(tmp_path, annotation):
+    assert "head" not in xml(tmp_path, annotation(["person"]))
+
+
+@pytest.mark.parametrize("text", ["<annotation>", "<annotation><object/></annotation>", "\x00"])
+def test_xml_that_is_none(tmp_path, text):
+    with pytest.raises(UserError, match=r"a\.xml: no VOC annotation"):
+        xml(tmp_path, text)

@@ -1,0 +1,103 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from wsss.core.errors import UserError
+from wsss.data.recipe import VOC_CLASSES, FolderData, ToyData, VocData, parse
+
+
+def error_of(recipe: dict | str) -> str:
+    text = recipe if isinstance(recipe, str) else json.dumps(recipe)
+    with pytest.raises(UserError) as caught:
+        parse(text)
+    return str(caught.value)
+
+
+def test_kind_chooses_the_recipe_and_json_comes_back():
+    for text, kind in (
+        ('{"kind": "toy"}', ToyData),
+        ('{"kind": "voc", "root": "/x", "classes": ["dog", "cat"]}', VocData),
+        ('{"kind": "folder", "root": "x", "classes": ["nut"]}', FolderData),
+    ):
+        recipe = parse(text)
+        assert type(recipe) is kind
+        assert parse(recipe.to_json()) == recipe
+
+
+def test_class_names_in_the_order_given():
+    assert parse('{"kind": "voc", "root": "x"}').class_names == VOC_CLASSES
+    assert len(VOC_CLASSES) == 20
+    subset = parse('{"kind": "voc", "root": "x", "classes": ["dog", "cat"]}')
+    assert subset.class_names == ("dog", "cat")
+    assert len(set(parse('{"kind": "toy", "classes": 8}').class_names)) == 8
+
+
+def test_variables_stay_unexpanded_in_the_recipe(monkeypatch):
+    monkeypatch.setenv("SOMEWHERE", "/data")
+    assert (
+        '"root":"${SOMEWHERE}/voc"'
+        in parse('{"kind": "voc", "root": "${SOMEWHERE}/voc"}').to_json()
+    )
+
+
+def test_masks_are_known_without_reading_a_file():
+    voc = parse('{"kind": "voc", "root": "nowhere"}')
+    assert voc.has_masks and parse('{"kind": "toy"}').has_masks
+    assert voc.masks_for("train", "evaluation") and voc.masks_for("train", "supervision")
+    assert voc.masks_for("val", "evaluation") and not voc.masks_for("val", "supervision")
+    bare = parse('{"kind": "folder", "root": "nowhere", "classes": ["a"], "masks": null}')
+    assert not bare.has_masks
+    assert not bare.masks_for("val", "evaluation") and not bare.masks_for("train", "supervision")
+    val_only = parse(
+        '{"kind": "folder", "root": "nowhere", "classes": ["a"], "train_masks_list": null}'
+    )
+    assert val_only.masks_for("val", "evaluation")
+    assert not val_only.masks_for("train", "evaluation")
+    assert not val_only.masks_for("train", "supervision")
+    assert not val_only.has_masks
+    no_sbd = parse('{"kind": "voc", "root": "x", "supervision_masks": null}')
+    assert not no_sbd.masks_for("train", "supervision")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("{", "--recipe: "),
+        ({}, "--recipe: kind: missing; give one of toy, voc, folder"),
+        ({"kind": "vok"}, "--recipe: kind: 'vok' is no kind of data (did you mean 'voc'?)"),
+        ({"kind": "toy", "sede": 3}, "--recipe: sede: unknown key (did you mean 'seed'?)"),
+        ({"kind": "toy", "scale_min": 0.9}, "scale_min 0.9 is above scale_max"),
+        ({"kind": "voc"}, "--recipe: root: missing; give it a value"),
+        ({"kind": "voc", "root": "x", "classes": ["cta"]}, "'cta' is no VOC class (did you mean"),
+        ({"kind": "voc", "root": "x", "classes": ["cat", "cat"]}, "'cat' comes twice"),
+        ({"kind": "voc", "root": "x", "classes": []}, "an empty list"),
+        ({"kind": "voc", "root": "x", "labels": "l.xls"}, "labels 'l.xls': expected 'xml' or a"),
+        ({"kind": "folder", "root": "x", "classes": ["background"]}, "id 0 is background"),
+    ],
+)
+def test_mistakes_are_one_line_each(recipe, message):
+    text = error_of(recipe)
+    assert message in text
+    assert "\n" not in text
+
+
+def test_two_mistakes_are_two_lines():
+    assert len(error_of({"kind": "toy", "size": 3, "classes": 99}).splitlines()) == 2
+
+
+def test_public_names_of_the_package():
+    import wsss.data
+
+    assert {"ToyData", "VocData", "FolderData", "parse", "generate"} <= set(wsss.data.__all__)
+    assert all(getattr(wsss.data, name) is not None for name in wsss.data.__all__)
+
+
+def test_recipes_and_help_import_nothing_heavy():
+    code = (
+        "import sys, wsss.data.recipe, wsss.data.cli;"
+        "print([m for m in ('numpy', 'torch', 'h5py', 'PIL') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

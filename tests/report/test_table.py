@@ -1,0 +1,198 @@
+import csv
+import io
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from wsss.core.errors import UserError
+from wsss.report.cli import app
+from wsss.report.render import to_csv, to_latex, to_markdown
+from wsss.report.spec import TableSpec, parse
+from wsss.report.table import make_table
+
+
+def write_evaluation(path, miou, **more):
+    document = {
+        "format": "wsss evaluation",
+        "version": 1,
+        "split": "val",
+        "images": 100,
+        "threshold": {"value": 0.3, "how": "chosen on train", "source": "x.eval.json"},
+        "tta": {"scales": [0.5, 1.0], "flip": True},
+        "crf": None,
+        "image_labels": "given",
+        "commit": "abc",
+        "recipe": {"predicted_ignore": "error"},
+        "metrics": {"miou": miou, "fp": 1 - miou},
+        "fixed": {"threshold": 0.25, "metrics": {"miou": miou / 2}},
+    }
+    path.write_text(json.dumps(document | more))
+    return str(path)
+
+
+def spec(rows, **recipe):
+    columns = recipe.pop("columns", ["cam", "walk"])
+    recipe = {"experiments": list(rows), "columns": columns} | recipe
+    listed = [{"name": name, "cells": cells} for name, cells in rows.items()]
+    return parse(json.dumps({"recipe": recipe, "rows": listed}), TableSpec)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    a = [write_evaluation(tmp_path / f"a{i}.json", m) for i, m in enumerate((0.50, 0.52, 0.54))]
+    b = [write_evaluation(tmp_path / f"b{i}.json", m) for i, m in enumerate((0.60, 0.61, 0.59))]
+    c = [write_evaluation(tmp_path / "c0.json", 0.55)]
+    return {"vanilla": {"cam": a}, "p_noc": {"cam": b, "walk": c}}
+
+
+def test_csv_holds_raw_numbers(rows):
+    lines = list(csv.DictReader(io.StringIO(to_csv(make_table(spec(rows))))))
+    assert [(x["experiment"], x["column"], x["n"]) for x in lines] == [
+        ("vanilla", "cam", "3"),
+        ("vanilla", "walk", "0"),
+        ("p_noc", "cam", "3"),
+        ("p_noc", "walk", "1"),
+    ]
+    assert (float(lines[0]["mean"]), float(lines[0]["std"])) == pytest.approx((0.52, 0.02))
+    assert lines[1]["mean"] == lines[1]["std"] == lines[3]["std"] == ""
+
+
+def test_markdown(rows):
+    text = to_markdown(make_table(spec(rows, title="Ablation", baseline="vanilla")))
+    assert text.splitlines()[:6] == [
+        "### Ablation",
+        "",
+        "|         |                           cam |         walk |",
+        "| ------- | ----------------------------: | -----------: |",
+        "| vanilla |            52.0 ± 2.0 (n = 3) |            – |",
+        "| p\\_noc  | **60.0 ± 1.0 (n = 3)** (+8.0) | 55.0 (n = 1) |",
+    ]
+
+
+def test_the_number_of_seeds_stands_in_the_note_where_it_is_one(rows):
+    text = to_markdown(make_table(spec_cam(rows)))
+    assert "(n = " not in text and "mean ± standard deviation over 3 seeds" in text
+
+
+def spec_cam(rows, **recipe):
+    return spec({n: {"cam": c["cam"]} for n, c in rows.items()}, columns=["cam"], **recipe)
+
+
+def test_lower_is_better_for_over_activation(rows):
+    text = to_markdown(make_table(spec_cam(rows, metric="fp")))
+    assert "**40.0 ± 1.0**" in text and "lower is better" in text
+
+
+def test_latex_is_escaped(rows):
+    text = to_latex(make_table(spec_cam(rows, title="50 % & more_", baseline="vanilla")))
+    assert r"\caption{50 \% \& more\_}" in text and r"\begin{tabular}{lr}" in text
+    assert r"p\_noc & \textbf{60.0 $\pm$ 1.0} (+8.0) \\" in text
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        assert rule in text
+    assert "±" not in text
+
+
+def test_cells_that_print_the_same_are_both_best(tmp_path):
+    a, b = (write_evaluation(tmp_path / f"{i}.json", m) for i, m in enumerate((0.5001, 0.5003)))
+    text = to_markdown(make_table(spec({"a": {"cam": [a]}, "b": {"cam": [b]}}, baseline="a")))
+    assert text.count("**50.0**") == 2 and "(±0.0)" in text
+
+
+def test_a_lone_cell_is_not_bold(rows):
+    assert "**55.0" not in to_markdown(make_table(spec(rows)))
+
+
+def test_fixed_threshold(rows, tmp_path):
+    masks = write_evaluation(tmp_path / "masks.json", 0.7, fixed=None)
+    table = make_table(spec(rows | {"masks": {"walk": [masks]}}, metric="fixed_miou"))
+    assert table.cells[0][0].mean == pytest.approx(0.26)
+    assert table.cells[2][1].mean is None
+    assert "threshold: 0.25, not tuned" in "\n".join(table.notes)
+
+
+def test_notes_say_what_is_the_same_and_what_differs(rows, tmp_path):
+    notes = "\n".join(make_table(spec(rows)).notes)
+    for part in (
+        "Split: val",
+        "images: 100",
+        "TTA: scales 0.5, 1 and flip",
+        "CRF: none",
+        "image labels: given",
+        "threshold: chosen on train",
+        "Thresholds: cam 0.3, walk 0.3.",
+        "Commit abc.",
+    ):
+        assert part in notes
+    crf = {"preset": "labels", "steps": 10}
+    threshold = {"value": 0.4, "how": "fixed by recipe", "source": None}
+    other = write_evaluation(tmp_path / "x.json", 0.7, crf=crf, threshold=threshold, commit="def")
+    predicted = write_evaluation(
+        tmp_path / "y.json", 0.7, recipe={"predicted_ignore": "background"}
+    )
+    more = {"cam": [other], "walk": [predicted]}
+    notes = "\n".join(make_table(spec(rows | {"other": more})).notes)
+    assert "CRF: cam differs between rows (other labels, 10 steps / vanilla, p_noc none)" in notes
+    assert "walk none" in notes and "Thresholds: cam 0.3 to 0.4, walk 0.3." in notes
+    assert "Commits differ: abc, def." in notes
+    assert "Predictions of 255 count as background." in notes
+
+
+def write_benchmark(path, seconds, mib):
+    path.write_text(f"s\th:m:s\tmax_rss\tmax_vms\n{seconds}\t0:00:01\t{mib}\t1\n")
+    return str(path)
+
+
+def test_seconds(tmp_path):
+    def file(name, seconds, mib):
+        return write_benchmark(tmp_path / name, seconds, mib)
+
+    rows = {
+        "a": {
+            "cam": [[file("a", 10, 512), file("b", 5, 2048)], [file("c", 17, 1024)]],
+            "walk": [[file("d", 100, 0)], [file("e", 200, "-")]],
+        },
+        "b": {"cam": [[file("f", 1.5, 3072)], [file("g", 2.5, 1024)]]},
+    }
+    table = make_table(spec(rows, kind="seconds"))
+    assert table.columns == ["cam", "walk", "total", "peak memory, GiB"]
+    assert [cell.values for cell in table.cells[0]] == [(15, 17), (100, 200), (115, 217), (2, 1)]
+    assert [cell.values for cell in table.cells[1]] == [(1.5, 2.5), (), (1.5, 2.5), (3, 1)]
+    text = to_markdown(table)
+    assert "**2.0 ± 0.7**" in text and "150 ± 70.7" in text and "1.5 ± 0.7" in text
+    assert "total,seconds,166" in to_csv(table)
+
+
+def test_mistakes(rows, tmp_path):
+    for path, message in [
+        (tmp_path / "absent.json", "no such file"),
+        (
+            write_evaluation(tmp_path / "t.json", 0.5, split="train"),
+            "is of split train, but val is needed",
+        ),
+        (write_evaluation(tmp_path / "v.json", 0.5, version=2), "no evaluation of this version"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            make_table(spec({"a": {"cam": [str(path)]}}))
+    with pytest.raises(UserError, match="no benchmark of Snakemake"):
+        make_table(spec({"a": {"cam": [[rows["vanilla"]["cam"][0]]]}}, kind="seconds"))
+    with pytest.raises(UserError, match=r"--spec: .*baseline 'x' is none of the experiments"):
+        spec({"a": {}}, baseline="x")
+    with pytest.raises(UserError, match="'pseudo' is none of the columns"):
+        spec({"a": {"pseudo": []}})
+    with pytest.raises(UserError, match="give a list of paths for each seed"):
+        spec({"a": {"cam": ["x"]}}, kind="seconds")
+    with pytest.raises(UserError, match="columns: one is named twice"):
+        spec({"a": {}}, columns=["cam", "cam"])
+
+
+def test_command_writes_three_files_and_their_cards(rows, tmp_path):
+    outs = [tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex")]
+    arguments = ["table", "--spec", spec(rows).to_json()]
+    for out in outs:
+        arguments += [f"--out-{out.suffix[1:]}", str(out)]
+    assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    table = make_table(spec(rows))
+    assert [out.read_text() for out in outs] == [to_csv(table), to_markdown(table), to_latex(table)]
+    card = json.loads((tmp_path / "log" / "t.md.run.json").read_text())
+    assert card["recipe"]["metric"] == "miou"

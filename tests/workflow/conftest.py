@@ -1,0 +1,150 @@
+"""A copy of the workflow in a folder of its own, with a tiny study run to its end once."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "rules", "envs", "report", "profiles", "wsss")
+
+BACKBONE = {"name": "resnet10t", "output_stride": 16}
+AUGMENT = {"crop": 48, "resize": {"kind": "long-side", "min": 48, "max": 64}}
+TRAINING = {"epochs": 1, "batch_size": 8}
+FROM_CLASSIFIER = {**BACKBONE, "weights": "classifier", "batch_norm": "frozen"}
+
+# Two experiments that share data, classifier and CAM, a third that shares only the data, a fourth
+# on ground truth: an edit of one recipe must reach its users and nobody else.
+TINY = {
+    "dataset": {"toy": {"kind": "toy", "train": 24, "val": 8, "size": 48}},
+    "classifier": {
+        "one": {"backbone": BACKBONE, "augment": AUGMENT, "training": TRAINING},
+        "two": {"extends": "one", "label_smoothing": 0.1},
+    },
+    "cam": {"single": {"scales": [1.0], "flip": False}},
+    "crf": {"labels": {"unary": "labels", "steps": 1}, "scores": {"unary": "scores", "steps": 1}},
+    "affinity": {
+        "rw": {
+            "method": "random-walk",
+            "network": {
+                "backbone": FROM_CLASSIFIER,
+                "augment": AUGMENT,
+                "training": TRAINING,
+                "radius": 4,
+            },
+            "walk": {"steps": 4},
+        },
+        "direct": {"method": "direct"},
+    },
+    "segmentation": {
+        "deeplab": {
+            "train": {
+                "backbone": {**BACKBONE, "weights": "classifier"},
+                "augment": AUGMENT,
+                "training": TRAINING,
+            },
+            "predict": {"scales": [1.0], "flip": False},
+        }
+    },
+    "experiments": {
+        "full": {
+            "dataset": "toy",
+            "classifier": "one",
+            "cam": "single",
+            "affinity": "rw",
+            "segmentation": "deeplab",
+        },
+        "short": {"dataset": "toy", "classifier": "one", "cam": "single", "affinity": "direct"},
+        "other": {"dataset": "toy", "classifier": "two", "cam": "single"},
+        "supervised": {
+            "dataset": "toy",
+            "classifier": "one",
+            "segmentation": "deeplab",
+            "supervision": "ground-truth",
+        },
+    },
+    "tables": {
+        "stages": {
+            "experiments": ["full", "short", "other", "supervised"],
+            "columns": ["cam", "cam.crf-labels", "walk", "pseudo", "prediction.crf-scores"],
+        }
+    },
+    "galleries": {"images": 2},
+}
+
+
+@dataclass
+class Workflow:
+    """The workflow in `folder`; `study` is its configuration file."""
+
+    folder: Path
+    study: Path
+    data: dict
+
+    def write(self, data: dict) -> None:
+        """Replace the study."""
+        self.study.write_text(yaml.safe_dump(data, sort_keys=False))
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run Snakemake on the study, with this folder's copy of the package."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "snakemake", "--configfile", self.study.name]
+        return subprocess.run(
+            [*command, *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+
+    def planned(self, *targets: str) -> set[str]:
+        """The files that a dry run would make."""
+        done = self.snakemake("--dry-run", "--printshellcmds", *targets)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self.made_by(done)
+
+    @staticmethod
+    def made_by(done: subprocess.CompletedProcess) -> set[str]:
+        """The files behind --out (and its siblings) in the shell commands that Snakemake printed."""
+        return set(re.findall(r"--out(?:-\w+)? (\S+)", done.stdout + done.stderr))
+
+    def wsss(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run a wsss command with this folder's copy of the package."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder)}
+        command = [sys.executable, "-m", "wsss", *arguments]
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300
+        )
+
+    def graph(self) -> dict[str, set[str]]:
+        """Every output of the study and the files that it is directly made from."""
+        done = self.snakemake("--detailed-summary")
+        assert done.returncode == 0, done.stderr
+        lines = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
+        head = lines[0]
+        output, inputs = head.index("output_file"), head.index("input-file(s)")
+        return {line[output]: set(line[inputs].split(",")) - {"-", ""} for line in lines[1:]}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Workflow:
+    """The tiny study, run to its end."""
+    folder = tmp_path_factory.mktemp("workflow")
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / part)
+    workflow = Workflow(folder, folder / "study.yaml", TINY)
+    workflow.write(TINY)
+    done = workflow.snakemake("--cores", "2", "all")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    return workflow

@@ -1,0 +1,179 @@
+"""Every mistake in a configuration is one clear line with its place, before the DAG."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from wsss.config import parse
+from wsss.core.errors import UserError
+from wsss.schema import schema_text
+
+ROOT = Path(__file__).parents[2]
+DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def changed(path: str, value):
+    """The demo's configuration with one key set ("a.b.c"), or deleted for None."""
+    data = copy.deepcopy(DEMO)
+    *above, last = path.split(".")
+    node = data
+    for key in above:
+        node = node.setdefault(key, {})
+    if value is None:
+        del node[last]
+    else:
+        node[last] = value
+    return data
+
+
+def test_the_demo_and_every_study_are_valid():
+    parse(DEMO)
+    for study in sorted((ROOT / "experiments").glob("*.yaml")):
+        parse(yaml.safe_load(study.read_text()), [study])
+
+
+MISTAKES = {
+    "unknown section": ("clasifier", {}, "clasifier: unknown section (did you mean 'classifier'?)"),
+    "unknown key": (
+        "classifier.vanilla.epoch",
+        3,
+        "classifier.vanilla.epoch: unknown key",
+    ),
+    "misspelt nested key": (
+        "classifier.vanilla.training.epoch",
+        3,
+        "classifier.vanilla.training.epoch: unknown key (did you mean 'epochs'?)",
+    ),
+    "wrong type": (
+        "classifier.vanilla.training.epochs",
+        "three",
+        "classifier.vanilla.training.epochs: input should be a valid integer, got 'three'",
+    ),
+    "no number from a string": (
+        "classifier.vanilla.training.epochs",
+        "3",
+        "classifier.vanilla.training.epochs: input should be a valid integer, got '3'",
+    ),
+    "out of range": (
+        "classifier.vanilla.training.epochs",
+        0,
+        "classifier.vanilla.training.epochs: input should be greater than or equal to 1, got 0",
+    ),
+    "unknown choice": (
+        "classifier.vanilla.backbone.output_stride",
+        12,
+        "classifier.vanilla.backbone.output_stride: input should be 8, 16 or 32, got 12",
+    ),
+    "unknown recipe": (
+        "experiments.vanilla.classifier",
+        "vanila",
+        "experiments.vanilla.classifier: no classifier recipe 'vanila' (did you mean 'vanilla'?)",
+    ),
+    "unknown base": (
+        "cam.other",
+        {"extends": "tt"},
+        "cam.other: extends: no recipe 'tt' in section cam (did you mean 'tta'?)",
+    ),
+    "circle": ("cam.tta.extends", "tta", "cam.tta: extends runs in a circle: tta -> tta"),
+    "bad name": ("cam", {"My CAM": {}}, "cam.My CAM: not a name"),
+    "reserved name": ("cam", {"none": {}}, "cam.none: the name is reserved"),
+    "gap in the chain": (
+        "experiments.gap",
+        {"dataset": "toy", "classifier": "vanilla", "affinity": "rw"},
+        "experiments.gap: affinity needs a cam recipe",
+    ),
+    "weights of a classifier that is not there": (
+        "experiments.supervised.classifier",
+        None,
+        "experiments.supervised: segmentation takes the classifier's weights",
+    ),
+    "pseudo masks beside ground truth": (
+        "experiments.supervised.cam",
+        "tta",
+        "experiments.supervised: a ground-truth experiment takes a segmentation recipe, no cam",
+    ),
+    "table of an unknown experiment": (
+        "tables.stages.experiments",
+        ["vanila"],
+        "tables.stages.experiments: no experiment 'vanila' (did you mean 'vanilla'?)",
+    ),
+    "unknown column": (
+        "tables.stages.columns",
+        ["came"],
+        "tables.stages.columns: 'came': nothing makes it (did you mean 'cam'?)",
+    ),
+    "column of an unknown crf": (
+        "tables.stages.columns",
+        ["cam.crf-label"],
+        "tables.stages.columns: 'cam.crf-label': no crf recipe 'label' (did you mean 'labels'?)",
+    ),
+    "crf that does not fit": (
+        "tables.stages.columns",
+        ["prediction.crf-labels"],
+        "tables.stages.columns: 'prediction.crf-labels': crf recipe 'labels' has unary labels",
+    ),
+    "seed twice": ("seeds", [0, 0], "seeds: [0, 0]: give each seed once"),
+    "seed negative": ("seeds", [-1], "seeds: [-1]: give each seed once, none negative"),
+    "seed no number": ("seeds", ["a"], "seeds.0: input should be a valid integer, got 'a'"),
+    "not a mapping": ("cam", 3, "cam: expected named recipes"),
+    "thresholds the wrong way round": (
+        "affinity.rw.labels",
+        {"foreground": 0.1, "background": 0.4},
+        "affinity.rw.labels",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_clear_line(name):
+    path, value, line = MISTAKES[name]
+    with pytest.raises(UserError) as caught:
+        parse(changed(path, value))
+    message = str(caught.value)
+    assert line in message
+    assert len(message.splitlines()) == 1, message
+
+
+def test_all_mistakes_are_told_at_once():
+    data = changed("classifier.vanilla.training.epochs", 0)
+    data["cam"]["tta"]["scale"] = [1]
+    data["crf"]["labels"]["steps"] = -1
+    with pytest.raises(UserError) as caught:
+        parse(data)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_line_names_file_and_line(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text("dataset:\n  toy:\n    kind: toy\n    sizes: 3\n")
+    with pytest.raises(UserError, match=r"study\.yaml:4: dataset\.toy\.sizes: unknown key"):
+        parse(yaml.safe_load(file.read_text()), [file])
+
+
+def test_defaults_are_part_of_a_recipe_and_order_is_not():
+    config = parse(DEMO)
+    reordered = {k: v for k, v in reversed(DEMO.items())}
+    reordered["cam"] = {"tta": dict(reversed(DEMO["cam"]["tta"].items()))}
+    again = parse(reordered)
+    assert again.recipe("cam", "tta") == config.recipe("cam", "tta")
+    assert '"map_stride":4' in config.recipe("cam", "tta")
+
+
+def test_the_schema_file_is_in_sync():
+    assert (ROOT / "config.schema.json").read_text() == schema_text(), "run: make schema"
+
+
+def test_parsing_imports_neither_torch_nor_h5py():
+    program = (
+        "import sys, yaml; from wsss.config import parse; import wsss.tree, wsss.core.digest;"
+        "parse(yaml.safe_load(open('config.yaml')), ['config.yaml']);"
+        "print(sorted({'torch', 'h5py', 'lightning', 'pandas', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,217 @@
+"""What an edit reruns: the stage's jobs and their descendants, and nothing else."""
+
+import copy
+import json
+import re
+
+import pytest
+
+from wsss.config import parse
+
+pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.slow]
+
+# Which outputs a recipe (or a part of it) makes by itself, as a pattern over the results tree.
+OWNERS = {
+    ("dataset", "toy"): r"results/toy/data/.*",
+    ("classifier", "one"): r".*/seed0/(one|two)/model\.safetensors",  # two extends one
+    ("classifier", "two"): r".*/seed0/two/model\.safetensors",
+    ("cam", "single"): r".*/single/cam\.(train|val)\.h5",
+    ("crf", "labels"): r".*\.crf-labels\.h5",
+    ("crf", "scores"): r".*\.crf-scores\.h5",
+    ("affinity", "rw", "labels"): r".*/rw/labels\.train\.h5",
+    ("affinity", "rw", "network"): r".*/rw/model\.safetensors",
+    ("affinity", "rw", "walk"): r".*/rw/walk\.(train|val)\.h5",
+    ("affinity", "rw", "pseudo"): r".*/rw/pseudo\.(train|val)\.h5",
+    ("affinity", "direct", "pseudo"): r".*/direct/pseudo\.(train|val)\.h5",
+    ("segmentation", "deeplab", "train"): r".*/deeplab/model\.safetensors",
+    ("segmentation", "deeplab", "predict"): r".*/deeplab/prediction\.(train|val)\.h5",
+    ("evaluation",): r".*\.eval\.json",
+    ("tables", "stages"): r"results/tables/stages\..*",
+    ("galleries",): r"results/galleries/.*",
+}
+
+# Fields whose other values the generic rule cannot guess.
+OTHER = {
+    "name": {"resnet10t": "resnet14t", "sgd": "adamw"},
+    "weights": {None: "weights.safetensors", "classifier": None},
+    "output_stride": {16: 32},
+    "preset": {"labels": "afa", "probabilities": "afa"},
+    "unary": None,
+    "alpha": None,
+    "pairwise": None,
+    "kind": None,
+    "method": None,
+    "objective": None,
+    "architecture": None,
+    "experiments": None,
+}
+
+
+def descendants(graph: dict[str, set[str]], roots: set[str]) -> set[str]:
+    """The roots and every output that is made from them, directly or not."""
+    found = set(roots)
+    while True:
+        more = {out for out, inputs in graph.items() if inputs & found} - found
+        if not more:
+            return found
+        found |= more
+
+
+def leaves(value, path=()):
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    else:
+        yield path, value
+
+
+def candidates(value):
+    """Other values of a field, most plausible first."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1, value - 1, value * 2, value + 16]
+    if isinstance(value, float):
+        return [value * 0.9, value + 0.01, value - 0.01, 0.5]
+    if isinstance(value, str):
+        return [value + " x"]
+    if isinstance(value, list) and value:
+        return [value[:-1], [*value[:-1], *candidates(value[-1])[:1]], [*value, value[-1]]]
+    return []
+
+
+def put(data, path, value):
+    edited = copy.deepcopy(data)
+    node = edited
+    for key in path[:-1]:
+        node = node.setdefault(key, {})
+    node[path[-1]] = value
+    return edited
+
+
+def edits(data):
+    """(owner, path, edited study) for each field of each recipe, one changed at a time."""
+    config = parse(data)
+    plain = config.model_dump(mode="json")
+    for owner in OWNERS:
+        node = plain
+        for key in owner:
+            node = node[key]
+        for inner, value in leaves(node):
+            path = (*owner, *inner)
+            if path[-1] in OTHER:
+                choices = OTHER[path[-1]]
+                values = [choices[value]] if choices and value in choices else []
+            else:
+                values = candidates(value)
+            for other in values:
+                edited = put(data, path, other)
+                try:
+                    changed = parse(edited)
+                except Exception:
+                    continue
+                if changed != config:
+                    yield owner, path, edited
+                    break
+
+
+def test_most_fields_have_an_edit(finished):
+    tried = {path for _, path, _ in edits(finished.data)}
+    assert len(tried) > 80
+    for section in ("dataset", "classifier", "cam", "crf", "affinity", "segmentation"):
+        assert any(path[0] == section for path in tried), section
+
+
+def test_each_field_reruns_its_stage_and_what_follows(finished):
+    (finished.folder / "weights.safetensors").touch()
+    graph = finished.graph()
+    wrong = {}
+    for owner, path, edited in edits(finished.data):
+        finished.write(edited)
+        roots = {file for file in graph if re.fullmatch(OWNERS[owner], file)}
+        assert roots, owner
+        planned = finished.planned("all")
+        expected = descendants(graph, roots)
+        if planned != expected:
+            wrong[".".join(path)] = {
+                "not planned": sorted(expected - planned),
+                "planned besides": sorted(planned - expected),
+            }
+    finished.write(finished.data)
+    assert not wrong, json.dumps(wrong, indent=1)
+
+
+def test_an_unchanged_study_has_nothing_to_do(finished):
+    assert finished.planned("all") == set()
+    done = finished.snakemake("--cores", "1", "all")
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_order_of_keys_and_comments_rerun_nothing(finished):
+    def backwards(value):
+        if isinstance(value, dict):
+            return {key: backwards(value[key]) for key in reversed(value)}
+        return value
+
+    finished.write(backwards(finished.data))
+    finished.study.write_text("# a comment\n" + finished.study.read_text())
+    assert finished.planned("all") == set()
+    finished.write(finished.data)
+
+
+def test_writing_out_a_default_reruns_nothing(finished):
+    finished.write(put(finished.data, ("cam", "single", "map_stride"), 4))
+    assert finished.planned("all") == set()
+    finished.write(finished.data)
+
+
+def test_a_new_experiment_makes_only_what_it_does_not_share(finished):
+    recipes = put(finished.data, ("cam", "flipped"), {"extends": "single", "flip": True})
+    chosen = {"dataset": "toy", "classifier": "one", "cam": "flipped"}
+    finished.write(put(recipes, ("experiments", "new"), chosen))
+    planned = finished.planned("all")
+    assert planned
+    assert all("/one/flipped/" in f or "galleries/new." in f for f in planned)
+    finished.write(finished.data)
+
+
+CODE = {
+    "wsss/affinity/walk.py": r".*/rw/walk\.(train|val)\.h5",
+    "wsss/evaluation/measures.py": r".*\.eval\.json",
+    "wsss/cam/cli.py": "nothing",
+    "wsss/core/command.py": "nothing",
+}
+
+
+@pytest.mark.parametrize("module", CODE)
+def test_a_change_of_code_reruns_its_users_and_what_follows(finished, module):
+    graph = finished.graph()
+    file = finished.folder / module
+    before = file.read_text()
+    try:
+        file.write_text(before + "\n\n# a comment\n")
+        assert finished.planned("all") == set()
+        file.write_text(before + "\n\nEXTRA = 1\n")
+        roots = {out for out in graph if re.fullmatch(CODE[module], out)}
+        assert finished.planned("all") == descendants(graph, roots)
+        finished.write(finished.data | {"track_code": False})
+        assert finished.planned("all") == set()
+        stale = finished.wsss("status").stdout
+        assert all((root in stale) for root in roots)
+        assert ("0 outputs" in stale) == (not roots)
+    finally:
+        file.write_text(before)
+        finished.write(finished.data)
+    assert finished.planned("all") == set()
+
+
+def test_a_deleted_intermediate_is_rebuilt_alone(finished):
+    file = "results/toy/seed0/one/single/none/rw/labels.train.h5"
+    before = (finished.folder / file).read_bytes()
+    (finished.folder / file).unlink()
+    done = finished.snakemake("--cores", "2", "--printshellcmds", file)
+    assert done.returncode == 0, done.stderr
+    assert finished.made_by(done) == {file}
+    assert (finished.folder / file).read_bytes() == before
+    assert finished.planned("all") == set()

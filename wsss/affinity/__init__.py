@@ -1,0 +1,16 @@
+"""Affinity: from class maps to pseudo masks by affinity labels, AffinityNet and a random walk."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "labels": ["affinity_label", "make_labels"],
+        "loss": ["affinity_loss"],
+        "network": ["AffinityNet"],
+        "pseudo": ["make_pseudo_masks", "pseudo_mask"],
+        "train": ["train"],
+        "walk": ["random_walk"],
+        "walk_maps": ["walk_maps"],
+    },
+)

@@ -1,0 +1,86 @@
+"""From a maps file and its images to a masks file, one image at a time in worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from wsss.core.command import progress
+from wsss.core.errors import UserError
+from wsss.core.images import decode
+from wsss.core.parallel import imap
+from wsss.core.recipe import Recipe
+from wsss.core.store import Header, ImageReader, MapReader, MapRecord, MaskWriter
+
+Paths = Sequence[str | Path]
+Image = UInt8[np.ndarray, "H W 3"]
+Mask = UInt8[np.ndarray, "H W"]
+Work = Callable[[Image, MapRecord, Recipe], Mask]
+
+
+def open_maps(maps: Paths, images: Paths) -> tuple[MapReader, ImageReader]:
+    """Shards of one maps file, and of the images file that holds at least its ids.
+
+    UserError where classes or sizes differ, or the maps have a background of their own.
+    """
+    if not maps or not images:
+        raise UserError("no maps or images given; give --maps and --images")
+    records, pictures = MapReader(maps), ImageReader(images)
+    if records.header.classes != pictures.header.classes:
+        raise UserError(
+            f"{records.paths[0]}: its classes are not those of {pictures.paths[0]}; "
+            "make the maps again"
+        )
+    for image_id, size in zip(records.ids, records.sizes, strict=True):
+        if image_id not in pictures:
+            raise UserError(
+                f"{records.paths[0]}: '{image_id}' has no image in {pictures.paths[0]}; "
+                "give the images that the maps were made from"
+            )
+        stored = pictures.sizes[pictures.index(image_id)]
+        if stored != size:
+            raise UserError(
+                f"{records.paths[0]}: '{image_id}' is of an image of {size[0]}x{size[1]} pixels, "
+                f"in {pictures.paths[0]} it has {stored[0]}x{stored[1]}; make the maps again"
+            )
+    return records, pictures
+
+
+def check_foreground(record: MapRecord, path: Path) -> None:
+    """UserError for maps with a background channel: a threshold is the background here."""
+    if 0 in record.classes:
+        raise UserError(
+            f"{path}: maps of '{record.id}' have a background channel; give class activation maps"
+        )
+
+
+def write_masks(
+    work: Work, maps: Paths, images: Paths, recipe: Recipe, out: Path, workers: int, what: str
+) -> None:
+    """Write the mask work(image, record, recipe) of every record of `maps`, in its order, to `out`.
+
+    `work` is a module-level function; `what` names it on the progress bar. Images without maps get
+    masks of 0. Records are read where they are used, so memory does not grow with the split.
+    """
+    records, pictures = open_maps(maps, images)
+    header = Header("masks", records.header.split, records.header.classes, recipe.to_json())
+    one = partial(_one, work, records, pictures, recipe)
+    with MaskWriter(out, header) as writer:
+        masks = imap(one, range(len(records)), workers)
+        pairs = zip(records.ids, masks, strict=True)
+        for image_id, mask in progress(pairs, total=len(records), what=what):
+            writer.add(image_id, mask)
+
+
+def _one(
+    work: Work, records: MapReader, pictures: ImageReader, recipe: Recipe, position: int
+) -> Mask:
+    record = records[position]
+    check_foreground(record, records.paths[0])
+    if not len(record.classes):
+        return np.zeros(record.size, np.uint8)
+    return work(decode(pictures[record.id].data), record, recipe)

@@ -1,0 +1,102 @@
+"""Training AffinityNet from affinity labels to a model file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from wsss.affinity.loss import affinity_loss
+from wsss.affinity.network import AffinityNet
+from wsss.affinity.recipe import STRIDE, NetworkRecipe
+from wsss.core.digest import code_digest
+from wsss.core.errors import UserError
+from wsss.core.model_file import save_model
+from wsss.core.optimizer import build_optimizer, parameter_groups, poly
+from wsss.core.random import mix
+from wsss.core.store import software_versions
+from wsss.core.train import Learner, discard_checkpoints, fingerprint, fit
+from wsss.nn.backbones import initialise
+from wsss.nn.datasets import MaskedImages, loader_workers
+from wsss.nn.transforms import TrainTransform
+
+
+class AffinityLearner(Learner):
+    """The loss of pairs on the boundary map of `network`; only its new layers are trained."""
+
+    def __init__(self, network: AffinityNet, recipe: NetworkRecipe):
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+
+    def loss(
+        self, batch: Sequence[Tensor]
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """The loss of images (b, 3, H, W) and their affinity labels (b, H, W), 255 uncertain."""
+        images, labels = batch
+        images = images.contiguous(memory_format=torch.channels_last)
+        boundary = self.network(images).float().sigmoid()
+        # Output pixel i of the convolutions looks at image pixel 4i: so does the nearest label.
+        return affinity_loss(boundary, labels[:, ::STRIDE, ::STRIDE], self.recipe.radius)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Weights and biases of the new layers, the poly schedule per optimizer step."""
+        recipe = self.recipe.training.optimizer
+        groups = parameter_groups(self.network, [self.network.stages, self.network.logit], recipe)
+        optimizer = build_optimizer(groups, recipe)
+        schedule = poly(optimizer, int(self.trainer.estimated_stepping_batches), recipe.power)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def train(
+    recipe: NetworkRecipe,
+    images: Path,
+    labels: Path,
+    *,
+    weights: Path | None,
+    seed: int,
+    threads: int,
+    out: Path,
+) -> None:
+    """Train AffinityNet on the affinity labels of `labels` and write the network to `out`.
+
+    images: an images file that holds at least the ids of `labels`; its image-level labels are not
+    used. weights: the file of recipe.backbone.weights.
+    Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
+    Raises UserError for files that do not fit each other, unfit weights, and a training that
+    diverges.
+    """
+    torch.set_num_threads(threads)
+    transform = TrainTransform(recipe.augment, recipe.backbone)
+    dataset = MaskedImages(images, labels, transform)
+    if dataset.masks.header.classes != dataset.reader.header.classes:
+        raise UserError(f"{labels}: its classes are not those of {images}; make the labels again")
+    torch.manual_seed(mix(seed, "initialise"))
+    network = AffinityNet(recipe.backbone)
+    initialise(network.backbone, recipe.backbone, weights)
+    inputs = [images, labels] if weights is None else [images, labels, weights]
+    fit(
+        AffinityLearner(network, recipe),
+        dataset,
+        recipe.training,
+        seed=seed,
+        out=out,
+        resume_key=fingerprint(recipe.to_json(), seed, code_digest(__name__), inputs),
+        workers=loader_workers(threads),
+    )
+    about = {
+        "kind": "affinity",
+        "recipe": recipe.model_dump(mode="json"),
+        "classes": list(dataset.masks.header.classes),
+        "seed": seed,
+        "software": software_versions(),
+    }
+    save_model(out, network, about)
+    discard_checkpoints(out)

@@ -1,0 +1,56 @@
+"""Command line of the cam stage."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsss.core.command import OutOption, RecipeOption, run_card
+
+app = typer.Typer(no_args_is_help=True, help="Class activation maps of a trained classifier.")
+
+ImagesOption = Annotated[
+    list[Path], typer.Option("--images", help="Images file; repeat it for shards.")
+]
+
+
+@app.command(
+    "extract",
+    epilog="Example: wsss cam extract --model model.safetensors --images train.h5 --threads 2 "
+    "--recipe '{\"scales\": [0.5, 1.0, 1.5]}' --out cam.train.h5",
+)
+def extract_command(
+    model: Annotated[Path, typer.Option("--model", help="Trained classifier.")],
+    images: ImagesOption,
+    recipe: RecipeOption,
+    out: OutOption,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")] = 1,
+) -> None:
+    """Write the CAMs of every image's labelled classes."""
+    started = time.monotonic()
+    from wsss.cam.extraction import extract
+    from wsss.cam.recipe import CamRecipe
+
+    typed = CamRecipe.from_json(recipe)
+    extract(typed, model, images, threads=threads, out=out)
+    run_card(out, extract, typed.to_json(), started, threads=threads)
+
+
+@app.command(
+    "export",
+    epilog="Example: wsss cam export --maps cam.train.h5 --images train.h5 --id 2007_000063 "
+    "--out overlays",
+)
+def export_command(
+    maps: Annotated[list[Path], typer.Option("--maps", help="Maps file; repeat it for shards.")],
+    images: ImagesOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
+    ids: Annotated[list[str], typer.Option("--id", help="Only this image; repeat it.")] = [],  # noqa: B006
+) -> None:
+    """Write one overlay PNG per image and class, to look at."""
+    from wsss.cam.overlay import export
+
+    export(maps, images, out, ids)

@@ -1,0 +1,14 @@
+"""Dense CRF: unaries, mean-field inference, published presets; refines any map or mask file."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "inference": ["ImageCrf", "mean_field"],
+        "pairwise": ["Bilateral", "Gaussian", "Pairwise"],
+        "presets": ["PRESETS"],
+        "recipe": ["CrfRecipe", "CrfSettings"],
+        "unary": ["unary_from_labels", "unary_from_probabilities"],
+    },
+)

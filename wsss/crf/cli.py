@@ -1,0 +1,53 @@
+"""Command line of the dense CRF."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsss.core.command import OutOption, RecipeOption, run_card
+
+app = typer.Typer(no_args_is_help=True, help="Dense CRF: refine maps or masks.")
+
+
+@app.command(
+    "refine",
+    epilog="Example: wsss crf refine --input cam.train.h5 --images data/train.h5 "
+    "--recipe '{\"threshold\": 0.3}' --out cam.train.crf-labels.h5 --workers 4",
+)
+def refine_command(
+    source: Annotated[
+        list[Path], typer.Option("--input", help="Maps or masks file; repeat it for shards.")
+    ],
+    images: Annotated[
+        list[Path], typer.Option("--images", help="Images file; repeat it for shards.")
+    ],
+    recipe: RecipeOption,
+    out: OutOption,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")] = 1,
+) -> None:
+    """Refine every map or mask of a file by a dense CRF on its image, into a masks file."""
+    started = time.monotonic()
+    from wsss.crf.recipe import CrfRecipe
+    from wsss.crf.refine import refine
+
+    typed = CrfRecipe.from_json(recipe)
+    refine(source, images, typed, out, workers)
+    run_card(out, refine, typed.to_json(), started)
+
+
+@app.command("presets", epilog="Example: wsss crf presets")
+def presets_command() -> None:
+    """Print the published pairwise terms that a recipe can name."""
+    from wsss.crf.presets import PRESETS, USED_BY
+
+    row = "{:<14}{:>8}{:>8}{:>8}{:>8}{:>8}  {}".format
+    typer.echo(row("preset", "gaussian", "", "bilat.", "", "", ""))
+    typer.echo(row("", "sxy", "compat", "sxy", "srgb", "compat", "used by"))
+    for name, term in PRESETS.items():
+        g, b = term.gaussian, term.bilateral
+        numbers = (f"{v:g}" for v in (g.sxy, g.compat, b.sxy, b.srgb, b.compat))
+        typer.echo(row(name, *numbers, USED_BY[name]))

@@ -1,0 +1,16 @@
+"""The data stage: images, image-level labels and ground truth of three kinds of data sets."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "export": ["export_masks"],
+        "prepare": ["prepare_images", "prepare_masks"],
+        "preview_sheet": ["preview"],
+        "problems": ["Problem"],
+        "recipe": ["DataRecipe", "FolderData", "ToyData", "VocData", "parse"],
+        "toy.scene": ["Scene", "generate"],
+        "validate": ["find_problems"],
+    },
+)

@@ -1,0 +1,131 @@
+"""`wsss data`: images and ground truth into the store, and checks of both."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wsss.core.command import OutOption, RecipeOption, log, run_card
+from wsss.core.recipe import canonical_json
+
+app = typer.Typer(no_args_is_help=True, help="Images and ground truth into the store, and checks.")
+
+SplitOption = Annotated[Literal["train", "val"], typer.Option("--split", help="Which split.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Number of processes.")]
+_TOY = """--recipe '{"kind": "toy"}'"""
+
+
+@app.command(epilog=f"Example: wsss data images {_TOY} --split train --out train.h5")
+def images(
+    recipe: RecipeOption, split: SplitOption, out: OutOption, workers: WorkersOption = 1
+) -> None:
+    """Write the images of a split, with ids, sizes and image-level labels."""
+    from wsss.data.prepare import prepare_images
+    from wsss.data.recipe import parse
+
+    started = time.monotonic()
+    data = parse(recipe)
+    count = prepare_images(data, split, out, workers)
+    log.info("%s: %d images", out, count)
+    run_card(out, prepare_images, data.to_json(), started)
+
+
+@app.command(
+    epilog=f"Example: wsss data masks {_TOY} --split val --purpose evaluation "
+    "--images val.h5 --out val.masks.h5"
+)
+def masks(
+    recipe: RecipeOption,
+    split: SplitOption,
+    purpose: Annotated[
+        Literal["evaluation", "supervision"],
+        typer.Option("--purpose", help="Who will read them: they may be other masks."),
+    ],
+    images: Annotated[Path, typer.Option("--images", help="Images file of the split.")],
+    out: OutOption,
+    workers: WorkersOption = 1,
+) -> None:
+    """Write the ground-truth masks of a split's images."""
+    from wsss.data.prepare import prepare_masks
+    from wsss.data.recipe import parse
+
+    started = time.monotonic()
+    data = parse(recipe)
+    count = prepare_masks(data, split, purpose, images, out, workers)
+    log.info("%s: %d masks", out, count)
+    run_card(out, prepare_masks, data.to_json(), started)
+
+
+@app.command(epilog="Example: wsss data validate --configfile config.yaml --dataset voc12")
+def validate(
+    recipe: Annotated[str | None, typer.Option("--recipe", help="The recipe as JSON.")] = None,
+    configfile: Annotated[
+        list[Path] | None, typer.Option("--configfile", help="Configuration with the recipe.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Name of the recipe in the configuration.")
+    ] = None,
+    examples: Annotated[int, typer.Option("--examples", min=1, help="Shown a kind.")] = 5,
+    workers: WorkersOption = 1,
+) -> None:
+    """Report every problem of a data set at once; the exit status is 1 if there is any error."""
+    from wsss.core.configfile import read_recipe
+    from wsss.data.recipe import parse
+    from wsss.data.validate import find_problems
+
+    if (recipe is None) == (dataset is None) or (dataset is None) != (not configfile):
+        raise typer.BadParameter("give --recipe, or --configfile and --dataset")
+    if dataset is not None:
+        recipe = canonical_json(read_recipe(configfile or [], "dataset", dataset))
+    problems = find_problems(parse(recipe or ""), workers, examples)
+    for problem in problems:
+        typer.echo(f"{problem.severity}: {problem.where}: {problem.kind}: {problem.count}")
+        for example in problem.examples:
+            typer.echo(f"    {example}")
+        if problem.count > len(problem.examples):
+            typer.echo(f"    … and {problem.count - len(problem.examples)} more")
+        typer.echo(f"  {problem.remedy}")
+    errors = sum(problem.severity == "error" for problem in problems)
+    typer.echo(f"{errors} kinds of errors, {len(problems) - errors} kinds of warnings")
+    if errors:
+        raise typer.Exit(1)
+
+
+@app.command(
+    "export-masks", epilog="Example: wsss data export-masks --masks val.masks.h5 --out png"
+)
+def export_masks(
+    masks: Annotated[Path, typer.Option("--masks", help="Masks file.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write into.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")
+    ] = False,
+) -> None:
+    """Write the masks of a file as palette PNGs, one an id."""
+    from wsss.core.store import MaskReader
+    from wsss.data.export import export_masks
+
+    started = time.monotonic()
+    count = export_masks(masks, out, overwrite)
+    log.info("%s: %d masks", out, count)
+    run_card(out, export_masks, MaskReader(masks).header.recipe, started)
+
+
+@app.command(epilog=f"Example: wsss data preview {_TOY} --split train --out sheet.png")
+def preview(
+    recipe: RecipeOption,
+    split: SplitOption,
+    out: OutOption,
+    count: Annotated[int, typer.Option("--count", min=1, help="Number of images.")] = 16,
+) -> None:
+    """Draw a contact sheet: images of a split, each beside its mask."""
+    from wsss.data.preview_sheet import preview
+    from wsss.data.recipe import parse
+
+    started = time.monotonic()
+    data = parse(recipe)
+    preview(data, split, count, out)
+    run_card(out, preview, data.to_json(), started)

@@ -1,0 +1,116 @@
+"""What the lists, folders and labels of a split say, before any image is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+
+from wsss.core.errors import UserError
+from wsss.core.recipe import did_you_mean
+from wsss.data.labels import SUFFIXES, read_labels, read_list, read_xml
+from wsss.data.layout import Layout
+from wsss.data.problems import Findings
+from wsss.data.recipe import Split
+
+LabelsOf = Callable[[str], tuple[str, ...] | None]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The usable images of a split, in the order of its list. labels (N, C) in {0, 1}.
+
+    unlabelled: how many were left out because they hold none of the classes.
+    """
+
+    ids: tuple[str, ...]
+    images: tuple[Path, ...]
+    labels: UInt8[np.ndarray, "n c"]
+    unlabelled: int
+
+
+def open_labels(layout: Layout) -> LabelsOf:
+    """A function from image id to class names, or None where there are no labels for an id."""
+    if layout.labels.suffix:
+        return read_labels(layout.labels, layout.known).get
+    if not layout.labels.is_dir():
+        raise UserError(f"{layout.labels}: no such folder; put the XML annotations there")
+
+    def names(image_id: str) -> tuple[str, ...] | None:
+        path = layout.labels / f"{image_id}.xml"
+        return read_xml(path, layout.recipe.difficult) if path.is_file() else None
+
+    return names
+
+
+def image_files(folder: Path) -> dict[str, list[Path]]:
+    """The JPEG and PNG files of a folder by stem: several where a stem has several files."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; put the images there or correct the recipe")
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES:
+            found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def read_listing(layout: Layout, split: Split, labels: LabelsOf, findings: Findings) -> Listing:
+    """The images of a split that have a file and labels; others are reported to `findings`.
+
+    Raises UserError if the list itself or the folder of images cannot be read.
+    """
+    classes, known = layout.recipe.class_names, set(layout.known)
+    files = image_files(layout.images)
+    listed = read_list(layout.lists[split])
+    if not listed:
+        findings.add("empty list", split, str(layout.lists[split]))
+    seen: set[str] = set()
+    ids, images, rows = [], [], []
+    unlabelled = 0
+    for name in listed:
+        if name in seen:
+            findings.add("duplicate id", split, f"{name}: twice in {layout.lists[split].name}")
+            continue
+        seen.add(name)
+        paths = files.get(name, [])
+        if not paths:
+            findings.add("missing image", split, f"{name}: not in {layout.images}")
+        if len(paths) > 1:
+            findings.add("duplicate id", split, f"{name}: {', '.join(p.name for p in paths)}")
+        try:
+            found = labels(name)
+        except UserError as error:
+            findings.add("unreadable labels", split, str(error))
+            continue
+        if found is None:
+            findings.add("missing labels", split, f"{name}: not in {layout.labels}")
+            continue
+        for word in found:
+            if word not in known:
+                near = did_you_mean(word, list(layout.known))
+                findings.add("unknown class", split, f"{name}: '{word}'{near}")
+        row = np.array([c in found for c in classes], np.uint8)
+        if not row.any() and not layout.recipe.keep_unlabelled:
+            unlabelled += 1
+        elif len(paths) == 1:
+            ids.append(name)
+            images.append(paths[0])
+            rows.append(row)
+    stacked = np.array(rows, np.uint8).reshape(-1, len(classes))
+    return Listing(tuple(ids), tuple(images), stacked, unlabelled)
+
+
+def check_positives(
+    positives: Integer[np.ndarray, " c"],
+    classes: tuple[str, ...],
+    split: Split,
+    findings: Findings,
+) -> None:
+    """Report classes that no image of the split is labelled with; positives: images of each."""
+    kind = "class without images" if split == "train" else "no image to evaluate"
+    for name, count in zip(classes, positives, strict=True):
+        if count == 0:
+            findings.add(kind, split, name)

@@ -1,0 +1,28 @@
+"""Reading image files: their bytes as they are, checked by decoding them whole."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from PIL import Image
+
+from wsss.core.images import decode
+
+# What Pillow raises for bytes that are no image, truncated, damaged, or absurdly large.
+DECODING_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
+    Image.DecompressionBombError,
+)
+
+
+def read_image(path: Path) -> tuple[bytes, tuple[int, int]] | str:
+    """A file's bytes and size (H, W), EXIF orientation ignored; or why it cannot be decoded."""
+    try:
+        data = path.read_bytes()
+        height, width, _ = decode(data).shape
+    except DECODING_ERRORS as error:
+        # Pillow names the buffer's address where it knows no file name.
+        known = "cannot identify" not in str(error)
+        return str(error) if known else "not an image that can be read"
+    return data, (height, width)

@@ -1,0 +1,177 @@
+"""Evaluate a maps file against ground truth: at every threshold, or by arg-max of its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Int64, UInt8
+
+from wsss.core.command import progress
+from wsss.core.errors import UserError
+from wsss.core.maps import upsample
+from wsss.core.parallel import imap
+from wsss.core.store import MapReader, MaskReader
+from wsss.evaluation.checks import check_splits, listed
+from wsss.evaluation.confusion import confusion_matrix
+from wsss.evaluation.recipe import EvaluationRecipe
+from wsss.evaluation.record import Threshold, curve_values, document, figures, read_document
+from wsss.evaluation.sweep import Sweep
+
+
+def evaluate_maps(
+    maps: Sequence[Path],
+    masks: Path,
+    recipe: EvaluationRecipe,
+    *,
+    threshold_from: Path | None = None,
+    seed: int | None = None,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """The evaluation of a maps file (or its shards) on the images of a masks file, JSON-able.
+
+    Maps of foreground classes are scored at every threshold of the recipe, the fixed one and that
+    of `threshold_from` (the evaluation of the same maps on train); the threshold reported is that
+    one, or else the best on these very images. Maps with a background channel are arg-max'ed.
+
+    Raises UserError for images without maps, other classes or sizes, or a useless threshold_from.
+    """
+    reader, truth = MapReader(maps), MaskReader(masks)
+    if reader.header.classes != truth.header.classes:
+        raise UserError(
+            f"{masks}: classes {', '.join(truth.header.classes)}, but {maps[0]} has "
+            f"{', '.join(reader.header.classes)}; give files of one data set"
+        )
+    check_splits(maps[0], reader.header.split, masks, truth.header.split)
+    ids = truth.ids
+    _check_ids(ids, reader, maps[0])
+    classes = ("background", *truth.header.classes)
+    shared = dict(
+        files=maps,
+        ground_truth=masks,
+        header=reader.header,
+        split=reader.header.split,
+        classes=classes,
+        images=len(ids),
+        images_in_file=len(reader),
+        recipe=recipe,
+        seed=seed,
+    )
+    if 0 in reader[ids[0]].classes:
+        if threshold_from is not None:
+            raise UserError(
+                f"{maps[0]}: holds scores with a background channel; leave --threshold-from out"
+            )
+        count = _ScoreCounter(reader, truth, len(classes))
+        confusion = np.zeros((len(classes), len(classes)), np.int64)
+        for counts in progress(imap(count, ids, workers), total=len(ids), what="evaluate"):
+            confusion += counts
+        chosen = Threshold(None, "none: arg-max of scores")
+        return document(kind="scores", threshold=chosen, confusion=confusion, **shared)
+
+    trained = _trained_threshold(threshold_from) if threshold_from is not None else None
+    extra = [recipe.fixed_threshold] + ([] if trained is None else [trained])
+    sweep = Sweep(np.union1d(recipe.thresholds(), extra), len(classes))
+    count = _MapCounter(reader, truth, sweep)
+    for present, counts in progress(imap(count, ids, workers), total=len(ids), what="evaluate"):
+        sweep.add(present, counts)
+    curve = sweep.curve()
+    if trained is None:
+        chosen = Threshold(curve.best()[0], "best on this split")
+    else:
+        chosen = Threshold(trained, "chosen on train", str(threshold_from))
+    at_chosen = int(np.flatnonzero(curve.thresholds == chosen.value)[0])
+    return document(
+        kind="maps",
+        threshold=chosen,
+        confusion=curve.confusion[at_chosen],
+        fixed={
+            "threshold": recipe.fixed_threshold,
+            "metrics": figures(curve.at(recipe.fixed_threshold)),
+        },
+        curve=curve_values(curve),
+        **shared,
+    )
+
+
+@dataclass
+class _MapCounter:
+    """What a worker does for an image id: see `Sweep.count`."""
+
+    maps: MapReader
+    masks: MaskReader
+    sweep: Sweep
+
+    def __call__(self, image_id: str) -> tuple[Int[np.ndarray, " k"], Int64[np.ndarray, "c m b"]]:
+        record, truth = self.maps[image_id], self.masks[image_id]
+        _check_size(self.maps.paths[0], image_id, record.size, truth.shape)
+        if 0 in record.classes:
+            raise UserError(_mixed(self.maps.paths[0], image_id))
+        try:
+            return record.classes, self.sweep.count(record.maps, record.classes, truth)
+        except UserError as error:
+            raise UserError(f"{self.maps.paths[0]}: '{image_id}': {error}") from None
+
+
+@dataclass
+class _ScoreCounter:
+    """The confusion matrix of the arg-max over an image's upsampled scores."""
+
+    maps: MapReader
+    masks: MaskReader
+    num_classes: int
+
+    def __call__(self, image_id: str) -> Int64[np.ndarray, "c c"]:
+        record, truth = self.maps[image_id], self.masks[image_id]
+        _check_size(self.maps.paths[0], image_id, record.size, truth.shape)
+        if 0 not in record.classes:
+            raise UserError(_mixed(self.maps.paths[0], image_id))
+        try:
+            prediction = arg_max(record.maps, record.classes, truth.shape)
+            return confusion_matrix(prediction, truth, self.num_classes)
+        except UserError as error:
+            raise UserError(f"{self.maps.paths[0]}: '{image_id}': {error}") from None
+
+
+def arg_max(
+    scores: Float[np.ndarray, "k h w"], classes: Int[np.ndarray, " k"], size: tuple[int, int]
+) -> UInt8[np.ndarray, "height width"]:
+    """The class id of the highest upsampled score, the first of several; K is at least 1."""
+    # One channel at a time stays in the cache, and 81 classes of a large image out of memory's way.
+    best = upsample(scores[:1], size)[0]
+    ids = np.full(size, classes[0], np.uint8)
+    for channel in range(1, len(scores)):
+        score = upsample(scores[channel : channel + 1], size)[0]
+        np.copyto(ids, np.uint8(classes[channel]), where=score > best)
+        np.maximum(best, score, out=best)
+    return ids
+
+
+def _trained_threshold(path: Path) -> float:
+    value = read_document(path)["threshold"]["value"]
+    if value is None:
+        raise UserError(f"{path}: has no threshold; give the evaluation of the same maps on train")
+    return float(value)
+
+
+def _check_ids(ids: list[str], reader: MapReader, path: Path) -> None:
+    if not ids:
+        raise UserError(f"{path}: there is no ground truth to evaluate on; the masks file is empty")
+    missing = [i for i in ids if i not in reader]
+    if missing:
+        raise UserError("\n".join(listed(f"{path}: no maps of '", missing, "', which has a mask")))
+
+
+def _check_size(path: Path, image_id: str, size: tuple[int, int], shape: tuple[int, ...]) -> None:
+    if tuple(size) != tuple(shape):
+        raise UserError(
+            f"{path}: '{image_id}' is {size[1]}×{size[0]}, its ground truth {shape[1]}×{shape[0]}; "
+            "one of them was made from other images, make it again"
+        )
+
+
+def _mixed(path: Path, image_id: str) -> str:
+    return f"{path}: '{image_id}' and others differ in having a background channel; make it again"

@@ -1,0 +1,129 @@
+"""Evaluate masks against ground truth: anybody's PNG masks, or HDF5 mask files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from wsss.core.command import progress
+from wsss.core.errors import UserError
+from wsss.core.parallel import imap
+from wsss.core.store import MaskReader
+from wsss.evaluation.checks import check_splits, listed
+from wsss.evaluation.confusion import confusion_matrix
+from wsss.evaluation.mask_source import PngMasks, open_masks
+from wsss.evaluation.recipe import EvaluationRecipe
+from wsss.evaluation.record import document, mask_threshold
+
+
+def evaluate_masks(
+    predictions: Sequence[Path],
+    ground_truth: Sequence[Path],
+    recipe: EvaluationRecipe,
+    *,
+    num_classes: int | None = None,
+    ids: Sequence[str] | None = None,
+    seed: int | None = None,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """The evaluation of masks, JSON-able. Either side: a folder of PNG masks, or HDF5 files.
+
+    num_classes counts the background and may be left out where one side is HDF5. Evaluated are
+    `ids`, or else every mask of the ground truth; a folder of ground truth must then hold exactly
+    the images of the predictions, while an HDF5 one may cover some of them (VOC train of trainaug).
+
+    Raises one UserError that lists every missing, extra, unreadable, colour or wrong-size mask and
+    every one with a value that is no class.
+    """
+    predicted, truth = open_masks(predictions), open_masks(ground_truth)
+    classes = _class_names(predicted, truth, num_classes)
+    if predicted.header and truth.header:
+        check_splits(predicted.paths[0], predicted.header.split, truth.paths[0], truth.header.split)
+    wanted = list(truth.ids if ids is None else ids)
+    exact = ids is None and isinstance(truth, PngMasks)
+    predicted_at, truth_at = predicted.paths[0], truth.paths[0]
+    no_truth = [i for i in wanted if i not in truth]
+    no_prediction = [i for i in wanted if i in truth and i not in predicted]
+    extra = [i for i in predicted.ids if i not in truth] if exact else []
+    remedy = "remove it, or name the images to evaluate in a file (--list)"
+    problems = [
+        *listed(f"{truth_at}: no mask '", no_truth, "'; it was asked for"),
+        *listed(f"{predicted_at}: no mask '", no_prediction, "', but there is ground truth"),
+        *listed(f"{predicted_at}: mask '", extra, f"' has no ground truth in {truth_at}; {remedy}"),
+    ]
+    both = [i for i in wanted if i in truth and i in predicted]
+    count = _MaskCounter(predicted, truth, len(classes), recipe)
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    wrong = []
+    for result in progress(imap(count, both, workers), total=len(both), what="evaluate"):
+        if isinstance(result, str):
+            wrong.append(result)
+        else:
+            confusion += result
+    problems += listed("", wrong)
+    if problems:
+        raise UserError("\n".join(problems))
+    return document(
+        kind="masks",
+        files=[Path(path) for path in predicted.paths],
+        ground_truth=truth_at,
+        header=predicted.header,
+        split=next((s.header.split for s in (predicted, truth) if s.header), None),
+        classes=classes,
+        images=len(both),
+        images_in_file=len(predicted),
+        threshold=mask_threshold(predicted.header),
+        confusion=confusion,
+        recipe=recipe,
+        seed=seed,
+    )
+
+
+@dataclass
+class _MaskCounter:
+    """The confusion matrix of one mask, or what is wrong with it."""
+
+    predicted: PngMasks | MaskReader
+    truth: PngMasks | MaskReader
+    num_classes: int
+    recipe: EvaluationRecipe
+
+    def __call__(self, image_id: str) -> Int64[np.ndarray, "c c"] | str:
+        try:
+            prediction, truth = self.predicted[image_id], self.truth[image_id]
+        except UserError as error:
+            return str(error)
+        try:
+            ignored = self.recipe.predicted_ignore
+            return confusion_matrix(prediction, truth, self.num_classes, predicted_ignore=ignored)
+        except UserError as error:
+            return f"{self.predicted.paths[0]}: '{image_id}': {error}"
+
+
+def _class_names(
+    predicted: PngMasks | MaskReader, truth: PngMasks | MaskReader, num_classes: int | None
+) -> tuple[str, ...]:
+    named = [source for source in (predicted, truth) if source.header]
+    if len(named) == 2 and predicted.header.classes != truth.header.classes:
+        raise UserError(
+            f"{predicted.paths[0]} has the classes {', '.join(predicted.header.classes)}, but "
+            f"{truth.paths[0]} has {', '.join(truth.header.classes)}; give files of one data set"
+        )
+    if named:
+        names = ("background", *named[0].header.classes)
+        if num_classes not in (None, len(names)):
+            raise UserError(
+                f"{named[0].paths[0]}: has {len(names)} classes with the background, "
+                f"not {num_classes}; leave --num-classes out"
+            )
+        return names
+    if num_classes is None:
+        raise UserError("PNG masks do not say how many classes there are; give --num-classes")
+    if not 2 <= num_classes <= 255:
+        raise UserError(f"{num_classes} classes; give 2 to 255, the background counted (VOC: 21)")
+    return ("background", *(f"class {i}" for i in range(1, num_classes)))

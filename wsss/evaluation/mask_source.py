@@ -1,0 +1,74 @@
+"""Masks to evaluate, ours or anybody's: HDF5 mask files, or a folder of PNG masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+
+from wsss.core.errors import UserError
+from wsss.core.store import Header, MaskReader
+
+
+class PngMasks:
+    """A folder of PNG masks, `<id>.png`, read like a `MaskReader`.
+
+    Pixels are class ids: 8-bit grey ("L") or palette ("P") images, whatever the palette's colours.
+    Raises UserError for a missing folder or one without PNG files.
+    """
+
+    header: Header | None = None
+
+    def __init__(self, folder: str | Path):
+        self.paths = [Path(folder)]
+        if not self.paths[0].is_dir():
+            raise UserError(f"{folder}: no such folder; give a folder of PNG masks or .h5 files")
+        self._files = {path.stem: path for path in sorted(self.paths[0].glob("*.png"))}
+        self.ids = list(self._files)
+        if not self.ids:
+            raise UserError(f"{folder}: no *.png in it; give the folder that holds the masks")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, image_id: str) -> bool:
+        return image_id in self._files
+
+    def __getitem__(self, image_id: str) -> UInt8[np.ndarray, "h w"]:
+        path = self._files[image_id]
+        try:
+            with Image.open(path) as image:
+                if image.mode not in ("L", "P"):
+                    raise UserError(
+                        f"{path}: a {image.mode} image, not class ids; save an 8-bit grey "
+                        "or palette PNG whose pixel values are the class ids"
+                    )
+                return np.array(image)
+        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            raise UserError(f"{path}: unreadable ({error}); make it again") from None
+
+
+def open_masks(paths: Sequence[Path]) -> PngMasks | MaskReader:
+    """A folder of PNG masks, or one or several (shards) HDF5 mask files."""
+    if len(paths) == 1 and paths[0].suffix != ".h5":
+        return PngMasks(paths[0])
+    return MaskReader(list(paths))
+
+
+def read_ids(path: Path) -> list[str]:
+    """Image ids, one a line; of `/JPEGImages/2007_000032.jpg …` the name without its ending."""
+    try:
+        lines = path.read_text().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: unreadable ({error}); give a text file of image ids") from None
+    ids = [line.split()[0] for line in lines if line.strip()]
+    ids = [Path(i).stem if "/" in i else i for i in ids]
+    if not ids:
+        raise UserError(f"{path}: names no image; write one id a line")
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise UserError(f"{path}: '{twice}' stands there twice; name each image once")
+    return ids

@@ -1,0 +1,177 @@
+"""The evaluation JSON: figures, and what a reader must know to compare them with others."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+
+from wsss.core.command import commit, log
+from wsss.core.errors import UserError
+from wsss.core.store import Header
+from wsss.evaluation.measures import Metrics, metrics
+from wsss.evaluation.recipe import EvaluationRecipe
+from wsss.evaluation.sweep import Curve
+
+FORMAT = "wsss evaluation"
+VERSION = 1
+
+
+class Threshold(NamedTuple):
+    """The reported background threshold, how it was chosen, and the file it was taken from."""
+
+    value: float | None
+    how: str
+    source: str | None = None
+
+
+def document(
+    *,
+    kind: str,
+    files: Sequence[Path],
+    ground_truth: Path,
+    header: Header | None,
+    split: str | None,
+    classes: tuple[str, ...],
+    images: int,
+    images_in_file: int,
+    threshold: Threshold,
+    confusion: Int64[np.ndarray, "c c"],
+    recipe: EvaluationRecipe,
+    seed: int | None,
+    fixed: dict[str, Any] | None = None,
+    curve: dict[str, list[float | None]] | None = None,
+) -> dict[str, Any]:
+    """The JSON document of one evaluation; fractions in [0, 1], null for what is undefined.
+
+    kind: "maps", "scores" or "masks". header: of the evaluated file; None for PNG masks. classes
+    begin with the background. Raises UserError if no pixel has ground truth.
+    """
+    if not confusion.any():
+        raise UserError(f"{ground_truth}: every pixel is 255 (ignored); give masks with class ids")
+    if not confusion[1:].any():
+        log.warning(
+            "%s: no class but the background occurs; are objects stored as 255, which is ignored?",
+            ground_truth,
+        )
+    made_by = _made_by(header)
+    result = metrics(confusion)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "evaluated": {
+            "kind": kind,
+            "files": [str(path) for path in files],
+            "made_by": made_by[0] if made_by else None,
+        },
+        "ground_truth": str(ground_truth),
+        "split": split,
+        "images": images,
+        "images_in_file": images_in_file,
+        "classes": list(classes),
+        "threshold": threshold._asdict(),
+        "tta": _stated(made_by, "tta", ("scales", "flip")),
+        "crf": _stated(made_by, "crf", ("preset", "steps")),
+        "image_labels": _stated(made_by, "image_labels", ()),
+        "seed": seed,
+        "commit": commit(),
+        "recipe": json.loads(recipe.to_json()),
+        "metrics": figures(result),
+        "fixed": fixed,
+        "per_class": _per_class(result, confusion, classes),
+        "curve": curve,
+    }
+
+
+def figures(result: Metrics) -> dict[str, float | None]:
+    """The summary figures with None for NaN, which JSON does not know."""
+    return {name: _number(value) for name, value in result.summary().items()}
+
+
+def curve_values(curve: Curve) -> dict[str, list[float | None]]:
+    """Threshold by threshold: miou, and the foreground's fp, fn and macro precision and recall."""
+    points = [figures(metrics(confusion)) for confusion in curve.confusion]
+    names = ("miou", "miou_foreground", "fp", "fn", "precision", "recall")
+    values = {name: [point[name] for point in points] for name in names}
+    return {"thresholds": curve.thresholds.tolist()} | values
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """An evaluation JSON; UserError for anything else."""
+    try:
+        read = json.loads(path.read_text())
+    except OSError:
+        raise UserError(f"{path}: no such file; run the evaluation that makes it") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); make it again") from None
+    if not isinstance(read, dict) or (read.get("format"), read.get("version")) != (FORMAT, VERSION):
+        raise UserError(f"{path}: no evaluation of this version of wsss; make it again")
+    return read
+
+
+def to_text(read: dict[str, Any]) -> str:
+    """The document as JSON text."""
+    return json.dumps(read, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def mask_threshold(header: Header | None) -> Threshold:
+    """The threshold that made masks out of maps, if their recipe or their source's has one."""
+    for about in _made_by(header):
+        if about["extra"].get("source", {}).get("kind") == "masks":
+            continue  # made from masks: a threshold in this recipe was of no use
+        value = about["recipe"].get("threshold")
+        if isinstance(value, int | float):
+            return Threshold(float(value), "fixed by recipe")
+    return Threshold(None, "none: masks")
+
+
+def _made_by(header: Header | None) -> list[dict[str, Any]]:
+    """Recipe and `extra` of the file, of its source (`extra["source"]`), of that one's source, …"""
+    if header is None:
+        return []
+    chain = [{"recipe": json.loads(header.recipe), "extra": header.extra or {}}]
+    while "source" in chain[-1]["extra"]:
+        chain.append({"recipe": {}, "extra": {}} | chain[-1]["extra"]["source"])
+    return chain
+
+
+def _stated(made_by: list[dict[str, Any]], name: str, keys: tuple[str, ...]) -> Any:
+    """What the nearest file in the chain says of `name`: in `extra`, or by its recipe's `keys`."""
+    for about in made_by:
+        if name in about["extra"]:
+            return about["extra"][name]
+        if keys and all(key in about["recipe"] for key in keys):
+            return {key: about["recipe"][key] for key in keys}
+    return None
+
+
+def _per_class(
+    result: Metrics, confusion: Int64[np.ndarray, "c c"], classes: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    names = ("iou", "fp", "fn", "precision", "recall", "f1")
+    return [
+        {"id": i, "class": name}
+        | {key: _number(float(getattr(result, key)[i])) for key in names}
+        | {
+            "ground_truth_pixels": int(confusion[i].sum()),
+            "predicted_pixels": int(confusion[:, i].sum()),
+        }
+        for i, name in enumerate(classes)
+    ]
+
+
+def one_line(read: dict[str, Any]) -> str:
+    """mIoU and threshold, for the log."""
+    threshold = read["threshold"]
+    at = "" if threshold["value"] is None else f" at threshold {threshold['value']:g}"
+    miou = 100 * read["metrics"]["miou"]
+    return f"mIoU {miou:.1f} %{at} on {read['images']} images ({threshold['how']})"
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,14 @@
+"""Report: tables of figures and of run times over experiments and seeds, and galleries."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "gallery": ["make_gallery"],
+        "recipe": ["GalleryRecipe", "TableRecipe"],
+        "selection": ["choose_images", "image_miou"],
+        "spec": ["GallerySpec", "TableSpec"],
+        "table": ["make_table"],
+    },
+)

@@ -1,0 +1,73 @@
+"""wsss report: tables and galleries."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsss.core.command import log, run_card, write_bytes, write_text
+
+app = typer.Typer(no_args_is_help=True, help="Tables over experiments and seeds; galleries.")
+
+SpecOption = Annotated[str, typer.Option("--spec", help="Recipe and files as JSON.")]
+
+
+@app.command(
+    epilog="""Example: wsss report table --spec '{"recipe": {"experiments": ["vanilla"],
+    "columns": ["cam"]}, "rows": [{"name": "vanilla", "cells": {"cam": ["cam.val.eval.json"]}}]}'
+    --out-csv t.csv --out-md t.md --out-tex t.tex"""
+)
+def table(
+    spec: SpecOption,
+    out_csv: Annotated[Path, typer.Option("--out-csv", help="Raw numbers to write.")],
+    out_md: Annotated[Path, typer.Option("--out-md", help="Markdown to write.")],
+    out_tex: Annotated[Path, typer.Option("--out-tex", help="LaTeX to write.")],
+) -> None:
+    """Make a table of figures or run times: mean and standard deviation over seeds."""
+    started = time.monotonic()
+    from wsss.report.render import to_csv, to_latex, to_markdown
+    from wsss.report.spec import TableSpec, parse
+    from wsss.report.table import make_table
+
+    wanted = parse(spec, TableSpec)
+    made = make_table(wanted)
+    for out, text in ((out_csv, to_csv), (out_md, to_markdown), (out_tex, to_latex)):
+        write_text(out, text(made))
+        run_card(out, make_table, wanted.recipe.to_json(), started)
+    log.info("%s: %d rows, %d columns", out_md, len(made.cells), len(made.columns))
+
+
+@app.command(
+    epilog="""Example: wsss report gallery --spec '{"recipe": {}, "images": "val.h5",
+    "ground_truth": "val.masks.h5", "columns": [{"title": "CAM", "file": "cam.val.h5"}]}'
+    --out gallery.png"""
+)
+def gallery(
+    spec: SpecOption,
+    out: Annotated[Path, typer.Option("--out", help="PNG to write.")],
+) -> None:
+    """Draw images beside the maps and masks that the stages made of them."""
+    started = time.monotonic()
+    from wsss.report.gallery import make_gallery
+    from wsss.report.spec import GallerySpec, parse
+
+    wanted = parse(spec, GallerySpec)
+    write_bytes(out, make_gallery(wanted))
+    run_card(out, make_gallery, wanted.recipe.to_json(), started)
+
+
+@app.command(epilog="Example: wsss report show results")
+def show(
+    results: Annotated[Path, typer.Argument(help="The results folder.")] = Path("results"),
+) -> None:
+    """Print the tables of a results folder and the paths of what to open."""
+    for path in sorted(results.glob("tables/*.md")):
+        typer.echo(f"\n{path.read_text().rstrip()}\n")
+    pictures = sorted(results.glob("galleries/*.png"))
+    if pictures:
+        typer.echo("Open these:")
+    for path in pictures:
+        typer.echo(f"  {path}")

@@ -1,0 +1,145 @@
+"""A gallery: rows of images, columns of what the stages made of them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from wsss.core.command import progress
+from wsss.core.errors import UserError
+from wsss.core.images import IGNORE, decode
+from wsss.core.maps import label_indices, labels_to_ids, upsample
+from wsss.core.store import ImageReader, MapReader, MapRecord, MaskReader, file_kind
+from wsss.report.drawing import Row, Tile, draw_gallery, maps_over, mask_over, plain
+from wsss.report.evaluation_file import read_evaluation
+from wsss.report.recipe import GalleryRecipe
+from wsss.report.selection import choose_images, image_miou
+from wsss.report.spec import GalleryColumn, GallerySpec
+
+Mask = UInt8[np.ndarray, "h w"]
+
+
+@dataclass
+class _Column:
+    title: str
+    reader: MapReader | MaskReader
+    threshold: float | None
+
+
+def make_gallery(spec: GallerySpec) -> bytes:
+    """The PNG of a gallery: image, ground truth (if given), then the spec's columns.
+
+    Masks and class scores are drawn as masks, maps as colour that is clear where they are low. With
+    ground truth, each mask (and maps with a threshold) carries its mIoU on that image, in percent.
+    Shown are images that all files hold.
+
+    Raises UserError for files of other splits or classes, and if the files share no image.
+    """
+    recipe = spec.recipe
+    images = ImageReader(spec.images)
+    truth = MaskReader(spec.ground_truth) if spec.ground_truth else None
+    columns = [_open(column) for column in spec.columns]
+    readers = [*([truth] if truth else []), *(column.reader for column in columns)]
+    for reader in [images, *readers]:
+        if reader.header.classes != images.header.classes:
+            raise UserError(f"{reader.paths[0]}: its classes differ from those of {spec.images}")
+        if reader.header.split != recipe.split:
+            raise UserError(
+                f"{reader.paths[0]}: of split {reader.header.split}, the gallery of {recipe.split}"
+            )
+    ids = [i for i in images.ids if all(i in reader for reader in readers)]
+    if not ids:
+        raise UserError(f"{spec.images}: shares no image with the columns' files; make them again")
+    chosen = _select(recipe, images, ids, truth, columns)
+    rows, shown = [], set()
+    for image_id in chosen:
+        record = images[image_id]
+        image = decode(record.data)
+        tiles = [Tile(plain(image))]
+        if truth is not None:
+            mask = truth[image_id]
+            tiles.append(Tile(mask_over(image, mask, recipe.alpha)))
+            shown |= set(np.unique(mask).tolist())
+        for column in columns:
+            tile, classes = _draw(column, image_id, image, truth, recipe.alpha)
+            tiles.append(tile)
+            shown |= classes
+        names = [n for n, y in zip(images.header.classes, record.labels, strict=True) if y]
+        rows.append(Row(f"{image_id}   {', '.join(names) or 'no label'}", tiles))
+    titles = ["image", *(["ground truth"] if truth else []), *(c.title for c in columns)]
+    legend = [(i, images.header.classes[i - 1]) for i in sorted(shown - {0, IGNORE})]
+    legend += [(IGNORE, "ignored (255)")] if IGNORE in shown else []
+    buffer = io.BytesIO()
+    corners = any(tile.corner for row in rows for tile in row.tiles)
+    note = "In the corner: mIoU over the classes of this image, %." if corners else ""
+    draw_gallery(titles, rows, legend, note).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _open(column: GalleryColumn) -> _Column:
+    paths = [column.file] if isinstance(column.file, str) else column.file
+    kind = file_kind(paths[0])
+    if kind == "images":
+        raise UserError(f"{paths[0]}: holds images; a column takes maps or masks")
+    threshold = column.threshold
+    if column.threshold_from is not None:
+        threshold = read_evaluation(Path(column.threshold_from))["threshold"]["value"]
+    return _Column(
+        column.title, MaskReader(paths) if kind == "masks" else MapReader(paths), threshold
+    )
+
+
+def _select(
+    recipe: GalleryRecipe,
+    images: ImageReader,
+    ids: list[str],
+    truth: MaskReader | None,
+    columns: list[_Column],
+) -> list[str]:
+    if recipe.select == "spread":
+        labels = images.labels[[images.index(i) for i in ids]]
+        return choose_images(ids, labels, recipe.images, recipe.seed)
+    if truth is None or not columns:
+        raise UserError(f"select {recipe.select}: ranking images needs ground truth and a column")
+    ranked = []
+    for image_id in progress(ids, total=len(ids), what=f"find the {recipe.select}"):
+        prediction = _prediction(columns[-1], columns[-1].reader[image_id], truth[image_id].shape)
+        if prediction is None:
+            raise UserError(
+                f"column '{columns[-1].title}': ranking images by maps needs a threshold"
+            )
+        miou = image_miou(prediction, truth[image_id])
+        if not np.isnan(miou):
+            ranked.append((miou if recipe.select == "worst" else -miou, image_id))
+    return [image_id for _, image_id in sorted(ranked)[: recipe.images]]
+
+
+def _draw(
+    column: _Column, image_id: str, image: np.ndarray, truth: MaskReader | None, alpha: float
+) -> tuple[Tile, set[int]]:
+    """A column's tile of one image, and the class ids in it."""
+    record = column.reader[image_id]
+    prediction = _prediction(column, record, image.shape[:2])
+    corner = ""
+    if truth is not None and prediction is not None:
+        corner = f"{100 * image_miou(prediction, truth[image_id]):.0f}"
+    if isinstance(record, MapRecord) and 0 not in record.classes:
+        picture = maps_over(image, record.maps, record.classes, alpha, column.threshold)
+        return Tile(picture, corner), set(record.classes.tolist())
+    return Tile(mask_over(image, prediction, alpha), corner), set(np.unique(prediction).tolist())
+
+
+def _prediction(column: _Column, record: MapRecord | Mask, size: tuple[int, ...]) -> Mask | None:
+    """The mask a record stands for, at the image's size; None for maps without a threshold."""
+    if not isinstance(record, MapRecord):
+        return record
+    large = upsample(record.maps, (size[0], size[1]))
+    if 0 in record.classes:
+        return record.classes.astype(np.uint8)[large.argmax(0)]
+    if column.threshold is None:
+        return None
+    return labels_to_ids(label_indices(large, column.threshold), record.classes)

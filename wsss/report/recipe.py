@@ -1,0 +1,68 @@
+"""Recipes of tables and galleries."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from wsss.core.recipe import Recipe
+
+Metric = Literal[
+    "miou",
+    "fixed_miou",
+    "miou_foreground",
+    "fp",
+    "fn",
+    "precision",
+    "recall",
+    "f1",
+    "pixel_accuracy",
+]
+
+
+class TableRecipe(Recipe):
+    """Rows are experiments, columns are evaluated files or, for seconds, stages."""
+
+    title: str = Field("", description="Heading of the table.")
+    experiments: list[str] = Field(min_length=1, description="Rows, in this order.")
+    columns: list[str] = Field(
+        min_length=1,
+        description="Evaluated files such as cam, cam.crf-labels, walk, pseudo, prediction; for "
+        "kind seconds the names of stages.",
+    )
+    split: str = Field("val", description="The split whose evaluations are shown.")
+    metric: Metric = Field(
+        "miou",
+        description="fixed_miou: at the threshold nobody tuned. fp, fn: over- and under-activation "
+        "of the foreground. precision, recall, f1: macro means.",
+    )
+    kind: Literal["metrics", "seconds"] = Field(
+        "metrics", description="seconds: run time of each stage, and its peak memory."
+    )
+    baseline: str | None = Field(
+        None, description="Experiment to which the other rows' differences are shown."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TableRecipe:
+        for name, listed in (("experiments", self.experiments), ("columns", self.columns)):
+            if len(set(listed)) < len(listed):
+                raise ValueError(f"{name}: one is named twice; name each once")
+        if self.baseline is not None and self.baseline not in self.experiments:
+            raise ValueError(f"baseline '{self.baseline}' is none of the experiments; add it there")
+        return self
+
+
+class GalleryRecipe(Recipe):
+    """A picture with one row an image."""
+
+    images: int = Field(6, ge=1, le=100, description="Number of rows.")
+    seed: int = Field(0, ge=0, description="Seed of the choice of images.")
+    split: str = Field("val", description="The split whose images are shown.")
+    alpha: float = Field(0.6, gt=0, le=1, description="Opacity of masks and of the highest maps.")
+    select: Literal["spread", "worst", "best"] = Field(
+        "spread",
+        description="spread: a draw in which every class gets its turn. worst, best: by the mIoU "
+        "of the last column on each image, which needs ground truth.",
+    )

@@ -1,0 +1,83 @@
+"""What the workflow passes to the report commands: a recipe, and the files it stands for."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+
+from wsss.core.errors import UserError
+from wsss.core.recipe import Recipe, explain
+from wsss.report.recipe import GalleryRecipe, TableRecipe
+
+S = TypeVar("S", bound=Recipe)
+
+
+class TableRow(Recipe):
+    """An experiment. cells[column] has an entry for each seed.
+
+    Entries are paths of evaluation JSON files; for kind seconds each is the list of the benchmark
+    files (TSV, as Snakemake writes them) of the stage's jobs.
+    """
+
+    name: str
+    cells: dict[str, list[str | list[str]]] = Field(default={})
+
+
+class TableSpec(Recipe):
+    """A table's recipe and the files of its cells; an absent cell stays blank."""
+
+    recipe: TableRecipe
+    rows: list[TableRow]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TableSpec:
+        names = [row.name for row in self.rows]
+        if names != self.recipe.experiments:
+            raise ValueError(f"rows {names} are not the recipe's experiments, in their order")
+        entry = str if self.recipe.kind == "metrics" else list
+        for row in self.rows:
+            for column, entries in row.cells.items():
+                if column not in self.recipe.columns:
+                    raise ValueError(f"row '{row.name}': '{column}' is none of the columns")
+                if not all(isinstance(item, entry) for item in entries):
+                    expected = "a path" if entry is str else "a list of paths"
+                    raise ValueError(f"row '{row.name}', '{column}': give {expected} for each seed")
+        return self
+
+
+class GalleryColumn(Recipe):
+    """A maps or masks file (or its shards), drawn over the image.
+
+    threshold: the background score whose outline is drawn on maps; or threshold_from: the
+    evaluation JSON whose reported threshold is taken.
+    """
+
+    title: str
+    file: str | list[str]
+    threshold: float | None = None
+    threshold_from: str | None = None
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> GalleryColumn:
+        if self.threshold is not None and self.threshold_from is not None:
+            raise ValueError("threshold and threshold_from: give one of them")
+        return self
+
+
+class GallerySpec(Recipe):
+    """A gallery's recipe, the images file, ground truth where there is any, and the columns."""
+
+    recipe: GalleryRecipe
+    images: str
+    ground_truth: str | None = None
+    columns: list[GalleryColumn] = Field(default=[])
+
+
+def parse(text: str, spec: type[S]) -> S:
+    """A spec from JSON; UserError with one line per mistake."""
+    try:
+        return spec.model_validate_json(text)
+    except ValidationError as error:
+        lines = [f"--spec: {line}" for _, line in explain(error, spec)]
+        raise UserError("\n".join(lines)) from None

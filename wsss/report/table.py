@@ -1,0 +1,130 @@
+"""The numbers of a table: mean and standard deviation over seeds of each cell."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wsss.core.errors import UserError
+from wsss.report.evaluation_file import read_evaluation
+from wsss.report.notes import metric_notes, seconds_notes
+from wsss.report.recipe import TableRecipe
+from wsss.report.spec import TableSpec
+
+TOTAL, MEMORY = "total", "peak memory, GiB"
+LOWER_IS_BETTER = {"fp", "fn", "seconds", "max_rss_gib"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Values over seeds in the unit of the JSON files: fractions, seconds or GiB."""
+
+    values: tuple[float, ...] = ()
+
+    @property
+    def mean(self) -> float | None:
+        """None for a blank cell."""
+        return statistics.fmean(self.values) if self.values else None
+
+    @property
+    def std(self) -> float | None:
+        """Standard deviation with n − 1; None for fewer than two seeds."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+
+@dataclass(frozen=True)
+class Table:
+    """cells[row][column]; `metrics` names what each column measures."""
+
+    recipe: TableRecipe
+    columns: list[str]
+    metrics: list[str]
+    cells: list[list[Cell]]
+    notes: list[str]
+
+
+def make_table(spec: TableSpec) -> Table:
+    """Read the files of a table and put its numbers and footnotes together.
+
+    Raises UserError for a missing or foreign file, and for an evaluation of another split.
+    """
+    return _metric_table(spec) if spec.recipe.kind == "metrics" else _seconds_table(spec)
+
+
+def _metric_table(spec: TableSpec) -> Table:
+    recipe = spec.recipe
+    read = [
+        [
+            [read_evaluation(Path(p), recipe.split) for p in row.cells.get(c, [])]
+            for c in recipe.columns
+        ]
+        for row in spec.rows
+    ]
+    values = [[[_value(e, recipe.metric) for e in cell] for cell in row] for row in read]
+    cells = [[Cell(tuple(v for v in cell if v is not None)) for cell in row] for row in values]
+    notes = metric_notes(recipe, read, [len(cell.values) for row in cells for cell in row])
+    metrics = [recipe.metric] * len(recipe.columns)
+    return Table(recipe, recipe.columns, metrics, cells, notes)
+
+
+def _seconds_table(spec: TableSpec) -> Table:
+    cells = []
+    for row in spec.rows:
+        measured = {  # column → seed → (seconds, GiB) of each job
+            column: [[_benchmark(Path(path)) for path in files] for files in row.cells[column]]
+            for column in spec.recipe.columns
+            if row.cells.get(column)
+        }
+        seconds = {c: [sum(s for s, _ in jobs) for jobs in m] for c, m in measured.items()}
+        seeds = {len(m) for m in measured.values()}
+        whole = zip(*seconds.values(), strict=True) if len(seeds) == 1 else ()
+        peaks = [
+            max((gib for jobs in seed for _, gib in jobs if gib is not None), default=None)
+            for seed in (zip(*measured.values(), strict=True) if len(seeds) == 1 else ())
+        ]
+        line = [Cell(tuple(seconds.get(column, ()))) for column in spec.recipe.columns]
+        line.append(Cell(tuple(sum(seed) for seed in whole)))
+        line.append(Cell(tuple(peak for peak in peaks if peak is not None)))
+        cells.append(line)
+    columns = [*spec.recipe.columns, TOTAL, MEMORY]
+    metrics = ["seconds"] * (len(columns) - 1) + ["max_rss_gib"]
+    notes = seconds_notes(spec.recipe, [len(c.values) for row in cells for c in row[:-1]])
+    return Table(spec.recipe, columns, metrics, cells, notes)
+
+
+def best(cells: Sequence[Cell], metric: str) -> float | None:
+    """The best mean of a column; None where fewer than two cells could be compared."""
+    means = [cell.mean for cell in cells if cell.mean is not None]
+    if len(means) < 2:
+        return None
+    return min(means) if metric in LOWER_IS_BETTER else max(means)
+
+
+def _value(evaluation: dict[str, Any], metric: str) -> float | None:
+    if metric == "fixed_miou":
+        return evaluation["fixed"]["metrics"]["miou"] if evaluation["fixed"] else None
+    return evaluation["metrics"][metric]
+
+
+def _benchmark(path: Path) -> tuple[float, float | None]:
+    """Seconds and peak GiB of a job; Snakemake writes max_rss in MiB, and 0 or - if unmeasured."""
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+        seconds = statistics.fmean(float(row["s"]) for row in rows)
+    except OSError:
+        raise UserError(f"{path}: no such file; run the rule that makes it") from None
+    except (KeyError, ValueError, statistics.StatisticsError):
+        raise UserError(f"{path}: no benchmark of Snakemake (a column s); make it again") from None
+    peaks = []
+    for row in rows:
+        try:
+            peaks.append(float(row.get("max_rss") or 0))
+        except ValueError:
+            continue
+    peak = max(peaks, default=0)
+    return seconds, peak / 1024 if peak > 0 else None

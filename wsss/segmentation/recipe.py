@@ -1,0 +1,64 @@
+"""Recipe of the segmentation stage: how DeepLabV3+ is trained on masks, and how it predicts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from wsss.core.recipe import Recipe
+from wsss.core.training_recipe import Optimizer, Training
+from wsss.nn.recipe import Augment, Backbone
+
+
+class TrainRecipe(Recipe):
+    """What a training job depends on; the defaults are those of P-NOC for VOC."""
+
+    backbone: Backbone = Backbone()
+    augment: Augment = Augment()
+    training: Training = Training(
+        epochs=50, batch_size=32, optimizer=Optimizer(lr=0.007, weight_decay=4e-5)
+    )
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="ε: the target is (1 − ε)·one-hot + ε/classes."
+    )
+
+    @model_validator(mode="after")
+    def _trainable(self) -> TrainRecipe:
+        if self.training.batch_size == 1:
+            raise ValueError(
+                "training.batch_size 1 is too small: BatchNorm after the image pooling sees one "
+                "value a channel; give 2 or more (more training.accumulate needs no memory)"
+            )
+        if self.backbone.output_stride == 32:
+            raise ValueError(
+                "backbone.output_stride 32 is not for DeepLabV3+, whose dilations are made for 8 "
+                "and 16; give 16"
+            )
+        return self
+
+
+class PredictRecipe(Recipe):
+    """What a prediction job depends on, besides the model."""
+
+    scales: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.5, 1.0, 1.5, 2.0), min_length=1, description="Factors of the image's size."
+    )
+    flip: bool = Field(True, description="Average with the mirrored image.")
+    precision: Literal["32", "bf16"] = Field("32", description="bf16: autocast to bfloat16.")
+    map_stride: int = Field(4, ge=1, description="Pixels between the stored scores.")
+    min_score: float = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="A class that stays below it everywhere in an image is not stored; "
+        "the background always is.",
+    )
+
+
+class SegmentationRecipe(Recipe):
+    """A segmentation network; what masks it learns from is the experiment's choice."""
+
+    architecture: Literal["deeplabv3plus"] = "deeplabv3plus"
+    train: TrainRecipe = TrainRecipe()
+    predict: PredictRecipe = PredictRecipe()

@@ -1,0 +1,71 @@
+"""Training a segmentation network from images and masks to a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from wsss.core.digest import code_digest
+from wsss.core.errors import UserError
+from wsss.core.model_file import save_model
+from wsss.core.random import mix
+from wsss.core.store import software_versions
+from wsss.core.train import discard_checkpoints, fingerprint, fit
+from wsss.nn.backbones import initialise
+from wsss.nn.datasets import MaskedImages, loader_workers
+from wsss.nn.transforms import TrainTransform
+from wsss.segmentation.learner import SegmentationLearner
+from wsss.segmentation.network import DeepLabV3Plus
+from wsss.segmentation.recipe import TrainRecipe
+
+
+def train(
+    recipe: TrainRecipe,
+    images: Path,
+    masks: Path,
+    *,
+    weights: Path | None,
+    seed: int,
+    threads: int,
+    out: Path,
+) -> None:
+    """Train DeepLabV3+ on the images that have a mask in `masks`, and write it to `out`.
+
+    masks: pseudo masks, or ground truth where the experiment is supervised; 255 = ignored. The
+    image-level labels in `images` are not read.
+    weights: the file of recipe.backbone.weights; None exactly if that is null.
+    Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
+    Raises UserError for masks of other images or classes, unfit weights, too few images for a
+    batch, and a training that diverges.
+    """
+    torch.set_num_threads(threads)
+    dataset = MaskedImages(images, masks, TrainTransform(recipe.augment, recipe.backbone))
+    classes = dataset.masks.header.classes
+    if classes != dataset.reader.header.classes:
+        raise UserError(
+            f"{masks}: classes {', '.join(classes)}, but {images} has "
+            f"{', '.join(dataset.reader.header.classes)}; make the masks again"
+        )
+    torch.manual_seed(mix(seed, "initialise"))
+    network = DeepLabV3Plus(recipe.backbone, 1 + len(classes))
+    initialise(network.backbone, recipe.backbone, weights)
+    inputs = [images, masks] if weights is None else [images, masks, weights]
+    fit(
+        SegmentationLearner(network, recipe),
+        dataset,
+        recipe.training,
+        seed=seed,
+        out=out,
+        resume_key=fingerprint(recipe.to_json(), seed, code_digest(__name__), inputs),
+        workers=loader_workers(threads),
+    )
+    about = {
+        "kind": "segmentation",
+        "recipe": recipe.model_dump(mode="json"),
+        "classes": list(classes),
+        "seed": seed,
+        "software": software_versions(),
+    }
+    save_model(out, network, about)
+    discard_checkpoints(out)
