@@ -12,16 +12,16 @@ rule data_images:
         "results/{dataset}/data/log/{split}.benchmark.tsv"
     conda:
         "../envs/wsss.yaml"
-    threads: 1
+    threads: 4
     resources:
-        mem_mb=memory(2000),
+        mem_mb=memory(4000),
         runtime=60,
     params:
         recipe=recipe("dataset"),
         code=code("wsss.data.prepare", "results/{dataset}/data/{split}.h5"),
     shell:
         "python -m wsss --log {log:q} data images --recipe {params.recipe:q}"
-        " --split {wildcards.split} --out {output:q}"
+        " --split {wildcards.split} --workers {threads} --out {output:q}"
 
 
 rule data_masks:
@@ -37,9 +37,9 @@ rule data_masks:
         "results/{dataset}/data/log/{split}.{purpose}.benchmark.tsv"
     conda:
         "../envs/wsss.yaml"
-    threads: 1
+    threads: 4
     resources:
-        mem_mb=memory(2000),
+        mem_mb=memory(4000),
         runtime=60,
     params:
         recipe=recipe("dataset"),
@@ -48,7 +48,7 @@ rule data_masks:
     shell:
         "python -m wsss --log {log:q} data masks --recipe {params.recipe:q}"
         " --split {wildcards.split} --purpose {params.purpose} --images {input.images:q}"
-        " --out {output:q}"
+        " --workers {threads} --out {output:q}"
 
 
 localrules:

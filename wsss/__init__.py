@@ -2,8 +2,8 @@
 
 import os
 
-# OpenMP's threads spin while they wait, and a spinning thread takes the core that a loader worker or
-# another job needs: training beside its workers ran at half speed. Only read before torch is loaded.
+# OpenMP's threads spin while they wait, and a spinning thread takes the core that a loader worker
+# or another job needs: training beside its workers ran at half speed. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,7 +37,7 @@ class Experiment(Recipe):
     segmentation: str | None = None
     supervision: Literal["pseudo-masks", "ground-truth"] = Field(
         "pseudo-masks",
-        description="ground-truth: the fully supervised upper bound; a classifier then only gives weights.",
+        description="ground-truth: the fully supervised upper bound; a classifier only gives weights.",
     )
 
 
@@ -186,11 +187,11 @@ def _check_chain(config: Config, name: str, e: Experiment) -> Iterable[tuple[tup
                 f"{at}: a ground-truth experiment takes a segmentation recipe, no cam, no affinity",
             )
         data = config.dataset.get(e.dataset)
-        if data is not None and not data.has_masks:
+        if data is not None and not data.masks_for("train", "supervision"):
             yield path, f"{at}: data set '{e.dataset}' has no masks to learn from"
     else:
         chain = ("classifier", "cam", "affinity", "segmentation")
-        for before, after in zip(chain, chain[1:], strict=False):
+        for before, after in itertools.pairwise(chain):
             if getattr(e, after) and not getattr(e, before):
                 yield path, f"{at}: {after} needs a {before} recipe; add `{before}: …`"
     for stage in ("affinity", "segmentation"):

@@ -26,7 +26,7 @@ def fetch(
 ) -> None:
     """Download a timm model's weights once, checked against the hub's checksum.
 
-    Example: `wsss weights fetch resnet50.a1_in1k --out results/weights/resnet50.a1_in1k.safetensors`
+    Example: `wsss weights fetch resnet50.a1_in1k --out resnet50.safetensors`
     """
     started = time.monotonic()
     download(model, out)

@@ -31,7 +31,7 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random ch
 
 
 def progress(items: Iterable[T], *, total: int, what: str, unit: str = "img") -> Iterable[T]:
-    """A progress bar with rate and time left on standard error; without a terminal a line now and then."""
+    """A progress bar with rate and time left on standard error; in a log a line now and then."""
     interval = 0.5 if sys.stderr.isatty() else 30.0
     return tqdm(items, total=total, desc=what, unit=unit, mininterval=interval, dynamic_ncols=True)
 
@@ -70,7 +70,7 @@ def card_path(out: str | Path) -> Path:
 
 
 def run_card(out: str | Path, entry: Callable, recipe: str, started: float, **more: Any) -> None:
-    """Record beside an output who made it: recipe, code digest of `entry`'s module, commit, seconds.
+    """Record beside an output who made it: recipe, digest of `entry`'s module, commit, seconds.
 
     The card is no input of anything: times and host names in it never cause a rerun.
     """
@@ -106,7 +106,7 @@ def start_logging(path: Path | None) -> None:
 
 
 def run(app: Callable[[], Any]) -> None:
-    """Run a typer app: a UserError ends as one line and status 1, anything else with a traceback."""
+    """Run a typer app: a UserError ends as one line and status 1, a bug with a traceback."""
     try:
         app()
     except UserError as error:

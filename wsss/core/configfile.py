@@ -22,7 +22,7 @@ def read_recipe(files: Iterable[Path], section: str, name: str) -> dict[str, Any
 
 
 def load(files: Iterable[Path]) -> dict[str, Any]:
-    """Read the files, later ones over earlier ones recipe by recipe, and what they `use` below them."""
+    """Read the files, later over earlier recipe by recipe, and what they `use` below them."""
     merged: dict[str, Any] = {}
     for path in files:
         merged = overlay(merged, with_used(_read(Path(path)), str(path)))
@@ -30,7 +30,7 @@ def load(files: Iterable[Path]) -> dict[str, Any]:
 
 
 def with_used(data: dict[str, Any], where: str) -> dict[str, Any]:
-    """`data` laid over the recipe files that its key `use` names (paths from the working folder)."""
+    """`data` laid over the recipe files that its key `use` names, from the working folder."""
     used: dict[str, Any] = {}
     listed = data.get("use") or []
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):

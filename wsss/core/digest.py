@@ -19,7 +19,7 @@ NOT_NUMERIC = {"wsss.core.command", "wsss.core.digest", "wsss.core.errors"}
 
 @cache
 def code_digest(module: str) -> str:
-    """Twelve hexadecimal digits for `module` (e.g. "wsss.cam.extract") and what it imports of wsss."""
+    """Twelve hexadecimal digits for `module` ("wsss.crf.refine") and what it imports of wsss."""
     whole = hashlib.sha256()
     for name in sorted(closure(module)):
         whole.update(f"{name} {_module_digest(name)}\n".encode())

@@ -12,7 +12,7 @@ IGNORE = 255
 
 
 def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB of encoded JPEG or PNG bytes, C-contiguous and writable (torch warns of arrays that are not)."""
+    """RGB of encoded JPEG or PNG bytes, C-contiguous and writable, as torch wants it."""
     with Image.open(io.BytesIO(data)) as image:
         return np.array(image.convert("RGB"))
 

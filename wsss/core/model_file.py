@@ -15,7 +15,7 @@ from wsss.core.errors import UserError
 
 
 def save_model(path: str | Path, network: torch.nn.Module, about: dict[str, Any]) -> None:
-    """Write the network's state with `about` (kind, recipe, classes, …; JSON-able) in the header."""
+    """Write the network's state, and `about` (kind, recipe, classes, …) as JSON in the header."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Copies: safetensors refuses tensors that share memory, and tied weights are legal.
@@ -46,6 +46,6 @@ def read_model(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], di
             about = json.loads(metadata["wsss"])
             if about.get("kind") != kind:
                 raise UserError(f"{path}: holds a {about.get('kind')}, but a {kind} is needed here")
-            return {key: file.get_tensor(key) for key in file.keys()}, about  # noqa: SIM118
+            return {key: file.get_tensor(key) for key in file.keys()}, about
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path}: damaged ({error}); delete it and run again") from None

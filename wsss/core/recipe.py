@@ -71,7 +71,7 @@ def explain(error: ValidationError, model: Any) -> list[tuple[tuple[str, ...], s
 
 
 def _user_path(loc: tuple, model: Any) -> tuple[tuple[str, ...], list[str]]:
-    """`loc` without the union tags that pydantic puts in; and the keys known where its last part stands."""
+    """`loc` without pydantic's union tags, and the keys known where its last part stands."""
     path: list[str] = []
     members = _models(model)
     fields: list[str] = []

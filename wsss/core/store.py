@@ -65,7 +65,7 @@ class MapRecord:
     """The maps of one image.
 
     classes (K,): class ids, 1-based for foreground; 0 stands first where the maps hold a
-    background channel of their own (softmax scores). maps (K, h, w) float16. size: the image's (H, W).
+    background channel of their own (softmax scores). maps (K, h, w) float16. size: image (H, W).
     """
 
     id: str
@@ -284,7 +284,7 @@ class _Reader:
             return self._position[image_id]
         except KeyError:
             raise UserError(
-                f"{self.paths[0]}: no image '{image_id}'; it was made from other images, make it again"
+                f"{self.paths[0]}: no image '{image_id}'; made from other images, make it again"
             ) from None
 
     def _flat(self, position: int) -> np.ndarray:
@@ -411,7 +411,7 @@ def _open_checked(path: Path, kind: str | None) -> h5py.File:
             raise UserError(f"{path}: an HDF5 file, but none of wsss; give a file made by wsss")
         if file.attrs.get("version") != VERSION:
             raise UserError(
-                f"{path}: format version {file.attrs.get('version')}, this is wsss format {VERSION}; "
+                f"{path}: format version {file.attrs.get('version')}, this wsss reads {VERSION}; "
                 f"{remedy}"
             )
         if not file.attrs.get("complete", False):

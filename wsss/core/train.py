@@ -34,7 +34,7 @@ from wsss.core.training_recipe import Training
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Yields (epoch, index): a fresh order every epoch, a function of the seed and the epoch only."""
+    """Yields (epoch, index): an order that depends on the seed and the epoch only."""
 
     def __init__(self, length: int, seed: int):
         self.length, self.seed, self.epoch = length, seed, 0
@@ -104,7 +104,7 @@ class _Bar(TQDMProgressBar):
 
 
 class _History(Callback):
-    """One CSV row an epoch; its rows travel in the checkpoint, so that a resumed run has them all."""
+    """One CSV row an epoch; the rows travel in the checkpoint, so a resumed run has them all."""
 
     def __init__(self, path: Path):
         self.path, self.rows, self.started = path, [], (0, 0.0)
@@ -171,7 +171,7 @@ def fit(
     out: the model file to come; checkpoints lie in a hidden folder beside it and go away with
     `discard_checkpoints`, history in log/<name>.history.csv, TensorBoard logs in log/tensorboard.
     resume_key: a `fingerprint`; a checkpoint of another one is deleted, never resumed.
-    validation: goes through `learner.validation_step` after every epoch, each time the same samples.
+    validation: goes through `learner.validation_step` after every epoch, the same samples each time.
     Raises UserError if the data set has no full batch or the loss is not finite.
     """
     if len(dataset) < training.batch_size:
@@ -235,9 +235,12 @@ def fit(
         log_every_n_steps=max(1, min(50, len(loader))),
     )
     resume = str(last) if last.exists() else None
-    trainer.fit(learner, loader, held_out, ckpt_path=resume, weights_only=True)
-    if trainer.interrupted or trainer.current_epoch < training.epochs:
-        raise SystemExit(130)  # the checkpoint is kept: the next start resumes
+    try:
+        trainer.fit(learner, loader, held_out, ckpt_path=resume, weights_only=True)
+    except SIGTERMException:
+        # Lightning would end with status 0, and Snakemake would miss the output.
+        log.error("error: stopped by SIGTERM; the next start resumes from the last whole epoch")
+        raise SystemExit(143) from None
 
 
 def discard_checkpoints(out: Path) -> None:
