@@ -9,6 +9,9 @@ ONEDNN_PRIMITIVE_CACHE_CAPACITY to see what other sizes of oneDNN's cache do.
 
 from __future__ import annotations
 
+# Before torch, which reads once how its threads shall wait.
+import wsss  # noqa: F401  # isort: skip
+
 import argparse
 import io
 import tempfile

@@ -25,7 +25,7 @@ rule evaluation_maps:
         f"{SEED}/{{above}}/log/{{maps}}.{{split}}.eval.benchmark.tsv"
     conda:
         "../envs/wsss.yaml"
-    threads: 4
+    threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=120,
@@ -65,7 +65,7 @@ rule evaluation_masks:
         file=r"pseudo\.(train|val)|(cam|walk|pseudo|prediction)\.(train|val)\.crf-[a-z0-9+-]+",
     conda:
         "../envs/wsss.yaml"
-    threads: 4
+    threads: 1
     resources:
         mem_mb=memory(4000),
         runtime=120,

@@ -74,9 +74,14 @@ def test_errors_name_the_key(data, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_the_smallest_crop_of_a_radius_is_allowed():
-    for crop, radius in ((73, 10), (13, 2 + 0)):
-        NetworkRecipe.from_json(json.dumps({"augment": {"crop": max(crop, 16)}, "radius": radius}))
+@pytest.mark.parametrize(("radius", "crop"), [(10, 73), (6, 41)])
+def test_the_crop_that_the_error_names_is_the_smallest(radius, crop):
+    def parse(crop):
+        return NetworkRecipe.from_json(json.dumps({"augment": {"crop": crop}, "radius": radius}))
+
+    assert parse(crop).augment.crop == crop
+    with pytest.raises(UserError, match=f"raise the crop to {crop}"):
+        parse(crop - 1)
 
 
 def test_recipe_and_command_line_import_nothing_heavy():
@@ -86,3 +91,9 @@ def test_recipe_and_command_line_import_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_workers_of_labels_and_pseudo_masks_do_not_import_torch():
+    code = "import sys, wsss.affinity.labels, wsss.affinity.pseudo; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -127,15 +127,45 @@ def test_cuda_gives_the_same_numbers():
     torch.testing.assert_close(on_cuda.cpu(), random_walk(maps, boundary), rtol=1e-6, atol=0)
 
 
+def test_series_equals_plain_steps_on_a_voc_sized_grid(monkeypatch):
+    rng = np.random.default_rng(0)
+    maps, boundary = rng.random((2, 94, 125)) ** 4, rng.random((94, 125))
+    maps[:, :, 60:] = 0
+    boundary[:, 62:64] = 0.99
+    series = random_walk(maps, boundary)
+    monkeypatch.setattr("wsss.affinity.walk.TOLERANCE", 0.0)  # then no term is dropped
+    plain = random_walk(maps, boundary)
+    assert abs(series - plain).max() <= 1e-9 * plain.max()
+    visible = plain > 6e-8 * plain.max()  # in float16
+    assert (plain < 1e-5 * plain.max()).any() and relative(series[visible], plain[visible]) <= 1e-4
+
+
+def test_any_strides_and_read_only_arrays():
+    maps, boundary = problem()
+    want = random_walk(maps, boundary)
+    maps.flags.writeable = False
+    there = random_walk(maps[:, ::-1], boundary[::-1])
+    np.testing.assert_allclose(there[:, ::-1], want, rtol=1e-9)
+
+
 def test_no_steps_only_remove_the_boundary():
     maps, boundary = problem()
     np.testing.assert_allclose(random_walk(maps, boundary, steps=0), maps * (1 - boundary))
 
 
+def test_public_names_are_no_modules():
+    import wsss.affinity
+    import wsss.affinity.train
+    import wsss.affinity.walk_maps
+
+    assert wsss.affinity.random_walk is random_walk
+    names = wsss.affinity.__all__
+    assert names and all(callable(getattr(wsss.affinity, name)) for name in names)
+
+
 def test_no_maps():
-    assert random_walk(np.zeros((0, 4, 5), np.float32), np.zeros((4, 5), np.float32)).shape == (
-        *(0, 4, 5),
-    )
+    moved = random_walk(np.zeros((0, 4, 5), np.float32), np.zeros((4, 5), np.float32))
+    assert moved.shape == (0, 4, 5)
 
 
 def test_input_is_left_alone_and_negative_maps_stay_linear():

@@ -34,7 +34,7 @@ def test_file_has_the_same_images_and_classes_with_maximum_1(walked, files):
     before, after = MapReader(files.maps), MapReader(walked)
     assert after.ids == before.ids and after.sizes == before.sizes
     assert after.header.recipe == WalkRecipe().to_json()
-    assert after.header.extra == {"seed": 0, "affinity_seed": 5}
+    assert after.header.extra == {"source": before.header.source(), "affinity_seed": 5}
     for old, new in zip(before, after, strict=True):
         assert (new.classes == old.classes).all() and new.maps.shape == old.maps.shape
         assert new.maps.dtype == np.float16 and (new.maps >= 0).all()

@@ -115,9 +115,9 @@ def test_a_file_without_weights_is_refused(tmp_path, content):
 
 def test_recipe_and_weights_must_agree(tmp_path):
     trunk = build_trunk(TINY)
-    with pytest.raises(UserError, match="backbone.weights is null"):
+    with pytest.raises(UserError, match=r"backbone\.weights is null"):
         initialise(trunk, TINY, tmp_path / "w.pth")
-    with pytest.raises(UserError, match="backbone.weights is 'timm:x'; give its file as --weights"):
+    with pytest.raises(UserError, match=r"backbone\.weights is 'timm:x'; give its file"):
         initialise(trunk, Backbone(name="resnet10t", weights="timm:x"), None)
     with pytest.raises(UserError, match="no such weights file"):
         initialise(trunk, Backbone(name="resnet10t", weights="w.pth"), tmp_path / "w.pth")

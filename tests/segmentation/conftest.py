@@ -11,9 +11,8 @@ from PIL import Image
 
 from wsss.core.random import generator
 from wsss.core.store import Header, ImageRecord, ImageWriter, MaskWriter
-from wsss.core.training_recipe import Optimizer, Training
 from wsss.nn.recipe import Augment, Backbone, LongSide
-from wsss.segmentation.recipe import TrainRecipe
+from wsss.segmentation.recipe import SegmentationOptimizer, SegmentationTraining, TrainRecipe
 from wsss.segmentation.train import train
 
 CLASSES = ("red", "blue")
@@ -63,11 +62,11 @@ def write_split(folder, count=12, sizes=((40, 48), (45, 39), (48, 48)), classes=
 
 def tiny(**changes):
     """Two epochs of resnet10t at 48 px; `changes` are those of the training section."""
-    training = {"epochs": 2, "batch_size": 4, "optimizer": Optimizer(lr=0.01)} | changes
+    training = {"epochs": 2, "batch_size": 4, "optimizer": SegmentationOptimizer(lr=0.01)} | changes
     return TrainRecipe(
         backbone=Backbone(name="resnet10t"),
         augment=Augment(crop=48, resize=LongSide(min=48, max=56)),
-        training=Training(**training),
+        training=SegmentationTraining(**training),
     )
 
 
@@ -85,6 +84,6 @@ def split(tmp_path_factory):
 def trained(split, tmp_path_factory):
     """A model file that knows red from blue."""
     out = tmp_path_factory.mktemp("trained") / "model.safetensors"
-    recipe = tiny(epochs=5, optimizer=Optimizer(lr=0.02, momentum=0.9))
+    recipe = tiny(epochs=5, optimizer=SegmentationOptimizer(lr=0.02, momentum=0.9))
     train(recipe, split.images, split.masks, weights=None, seed=0, threads=1, out=out)
     return out

@@ -15,6 +15,14 @@ def test_the_defaults_are_the_published_ones():
     assert SegmentationRecipe.from_json(recipe.to_json()) == recipe
 
 
+def test_setting_one_key_keeps_the_other_defaults():
+    text = '{"training": {"epochs": 3, "optimizer": {"momentum": 0.9}}}'
+    training = TrainRecipe.from_json(text).training
+    assert (training.epochs, training.batch_size) == (3, 32)
+    optimizer = training.optimizer
+    assert (optimizer.momentum, optimizer.lr, optimizer.weight_decay) == (0.9, 0.007, 4e-5)
+
+
 def test_a_batch_of_one_is_refused_with_the_remedy():
     with pytest.raises(UserError, match=r"training\.batch_size 1 .*give 2 or more"):
         TrainRecipe.from_json('{"training": {"batch_size": 1}}')

@@ -9,8 +9,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "loss": ["affinity_loss"],
         "network": ["AffinityNet"],
         "pseudo": ["make_pseudo_masks", "pseudo_mask"],
-        "train": ["train"],
         "walk": ["random_walk"],
-        "walk_maps": ["walk_maps"],
     },
 )

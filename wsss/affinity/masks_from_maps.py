@@ -67,7 +67,9 @@ def write_masks(
     masks of 0. Records are read where they are used, so memory does not grow with the split.
     """
     records, pictures = open_maps(maps, images)
-    header = Header("masks", records.header.split, records.header.classes, recipe.to_json())
+    of = records.header
+    made = {"source": of.source(), "crf": recipe.model_dump(mode="json")["crf"]}
+    header = Header("masks", of.split, of.classes, recipe.to_json(), made)
     one = partial(_one, work, records, pictures, recipe)
     with MaskWriter(out, header) as writer:
         masks = imap(one, range(len(records)), workers)

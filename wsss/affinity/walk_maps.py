@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from wsss.core.store import Header, MapRecord, MapWriter
 from wsss.nn.inference import device, ready, strided
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
+
+T = TypeVar("T")
 
 WHOLE = 32  # every stride of a backbone divides it
 
@@ -47,23 +50,18 @@ def walk_maps(
     on_cpu = device().type == "cpu"
     torch.set_num_threads(1 if on_cpu else threads)
 
-    def walk(position: int) -> Float[np.ndarray, "k h w"]:
+    def walk(position: int) -> tuple[MapRecord, Float[np.ndarray, "k h w"]]:
         record = records[position]
         check_foreground(record, records.paths[0])
         image = decode(pictures[record.id].data)
-        return walk_record(network, trained.backbone, recipe, image, record)
+        return record, walk_record(network, trained.backbone, recipe, image, record)
 
-    header = Header(
-        "maps",
-        records.header.split,
-        records.header.classes,
-        recipe.to_json(),
-        (records.header.extra or {}) | {"affinity_seed": about["seed"]},
-    )
+    of = records.header
+    made = {"source": of.source(), "affinity_seed": about["seed"]}
+    header = Header("maps", of.split, of.classes, recipe.to_json(), made)
     with MapWriter(out, header) as writer:
         moved = _threaded(walk, len(records), threads if on_cpu else 1)
-        for position, walked in progress(enumerate(moved), total=len(records), what="random walk"):
-            record = records[position]
+        for record, walked in progress(moved, total=len(records), what="random walk"):
             writer.add(record.id, record.size, record.classes, walked)
 
 
@@ -110,9 +108,7 @@ def boundary(
     return logit[:h, :w].float().sigmoid()
 
 
-def _threaded(
-    work: Callable[[int], Float[np.ndarray, "k h w"]], count: int, threads: int
-) -> Iterator[Float[np.ndarray, "k h w"]]:
+def _threaded(work: Callable[[int], T], count: int, threads: int) -> Iterator[T]:
     """work(0), …, work(count − 1), in order; at most two tasks a thread are in flight.
 
     Threads, not processes: network and torch are shared, and torch lets go of the interpreter.

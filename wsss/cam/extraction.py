@@ -25,8 +25,8 @@ def extract(
 
     A = ReLU(class maps), averaged over scales and flips on the grid ((H − 1) // s + 1,
     (W − 1) // s + 1) with s = recipe.map_stride, each class divided by (its maximum + 1e-5):
-    float16 in [0, 1]. Classes are the image-level labels given in `images`, not the classifier's guess; an
-    image without labels gets K = 0 maps.
+    float16 in [0, 1]. Classes are the image-level labels given in `images`, not the classifier's
+    guess; an image without labels gets K = 0 maps.
 
     Raises UserError if the images' classes are not the model's.
     """

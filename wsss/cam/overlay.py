@@ -23,17 +23,17 @@ def export(
 
     Raises UserError for an id that one of the files does not hold, or that names no plain file.
     """
-    out.mkdir(parents=True, exist_ok=True)
     with MapReader(maps) as map_reader, ImageReader(images) as image_reader:
         names = ("background", *map_reader.header.classes)
         chosen = list(ids) or map_reader.ids
+        out.mkdir(parents=True, exist_ok=True)
         for image_id in progress(chosen, total=len(chosen), what="export"):
             record = map_reader[image_id]
             image = decode(image_reader[image_id].data)
             if image.shape[:2] != record.size:
                 raise UserError(
-                    f"{maps[0]}: maps of '{image_id}' belong to an image of size {record.size}, not "
-                    f"{image.shape[:2]}; give the images that the maps were made from"
+                    f"{maps[0]}: maps of '{image_id}' belong to an image of size {record.size}, "
+                    f"not {image.shape[:2]}; give the images that the maps were made from"
                 )
             large = upsample(record.maps, record.size)
             for class_id, scores in zip(record.classes, large, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Float
@@ -20,8 +21,6 @@ from wsss.core.optimizer import build_optimizer, parameter_groups, poly
 from wsss.core.train import Learner
 from wsss.nn.cam_network import CamNetwork
 
-Batch = tuple[Float[Tensor, "b 3 H W"], Float[Tensor, "b c"]]
-
 
 class Vanilla(Learner):
     """L = soft_margin(GAP(A(x)), smoothed y), with A the class maps of `network`."""
@@ -34,7 +33,7 @@ class Vanilla(Learner):
         self.training_metrics = _metrics(classes)
         self.validation_metrics = _metrics(classes).clone(prefix="val_")
 
-    def loss(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Any]]:
+    def loss(self, batch: Sequence[Tensor]) -> tuple[Float[Tensor, ""], dict[str, Any]]:
         """The loss of images (b, 3, H, W) and their image-level labels (b, c) in {0, 1}."""
         images, labels = batch
         logits = self._logits(images)
@@ -42,7 +41,7 @@ class Vanilla(Learner):
         loss = soft_margin(logits, smooth_labels(labels, self.recipe.label_smoothing))
         return loss, dict(self.training_metrics.items())
 
-    def validation_step(self, batch: Batch, _: int) -> None:
+    def validation_step(self, batch: Sequence[Tensor], _: int) -> None:
         """Metrics and the unsmoothed loss of held-out images with image-level labels."""
         images, labels = batch
         logits = self._logits(images)
@@ -67,10 +66,12 @@ class Vanilla(Learner):
 
 
 def _metrics(classes: int) -> MetricCollection:
-    """Macro over classes; average precision on 200 bins, so that its state does not grow."""
+    """Macro over classes. mAP keeps an epoch's scores: binning them takes a matrix of gigabytes
+    where torch's deterministic algorithms are on.
+    """
     return MetricCollection(
         {
-            "mAP": MultilabelAveragePrecision(classes, thresholds=200),
+            "mAP": MultilabelAveragePrecision(classes),
             "F1": MultilabelF1Score(classes),
             "precision": MultilabelPrecision(classes),
             "recall": MultilabelRecall(classes),

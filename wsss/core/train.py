@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import logging
+import multiprocessing
 import shutil
 import sys
 import time
@@ -107,7 +108,7 @@ class _History(Callback):
     """One CSV row an epoch; the rows travel in the checkpoint, so a resumed run has them all."""
 
     def __init__(self, path: Path):
-        self.path, self.rows, self.started = path, [], (0, 0.0)
+        self.path, self.rows, self.started, self.told = path, [], (0, 0.0), 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -117,6 +118,17 @@ class _History(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.started = (trainer.current_epoch, time.monotonic())
+        self.told = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, i: int
+    ) -> None:
+        if not sys.stderr.isatty() and time.monotonic() - self.told > 60:
+            self.told = time.monotonic()
+            of = trainer.num_training_batches
+            log.info(
+                "epoch %d/%d  batch %d/%d", trainer.current_epoch + 1, trainer.max_epochs, i, of
+            )
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         scalars = {k: float(v) for k, v in trainer.callback_metrics.items()}
@@ -171,7 +183,7 @@ def fit(
     out: the model file to come; checkpoints lie in a hidden folder beside it and go away with
     `discard_checkpoints`, history in log/<name>.history.csv, TensorBoard logs in log/tensorboard.
     resume_key: a `fingerprint`; a checkpoint of another one is deleted, never resumed.
-    validation: goes through `learner.validation_step` after every epoch, the same samples each time.
+    validation: goes through `learner.validation_step` after each epoch, always the same samples.
     Raises UserError if the data set has no full batch or the loss is not finite.
     """
     if len(dataset) < training.batch_size:
@@ -187,6 +199,9 @@ def fit(
         shutil.rmtree(folder)
     elif last.exists():
         log.info("resuming from %s", last)
+    if workers:
+        # The server of the forks imports torch once, not each worker anew.
+        multiprocessing.set_forkserver_preload([type(dataset).__module__])
     loader = DataLoader(
         Seeded(dataset, seed),
         batch_size=training.batch_size,
@@ -210,6 +225,8 @@ def fit(
             # Of its own: the default would draw from torch's global generator.
             generator=torch.Generator().manual_seed(mix(seed, "validation")),
         )
+    # Determinism also fills every new tensor with NaN, to show who reads what was never written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     L.seed_everything(mix(seed, "network") % 2**32, verbose=False)
     trainer = L.Trainer(
         max_epochs=training.epochs,

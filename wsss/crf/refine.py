@@ -51,7 +51,8 @@ def refine(source: Paths, images: Paths, recipe: CrfRecipe, out: str | Path, wor
                 f"{records.paths[0]}: '{image_id}' is of an image of {size[0]}x{size[1]} pixels, "
                 f"in {pictures.paths[0]} it has {stored[0]}x{stored[1]}; make it again"
             )
-    header = Header("masks", records.header.split, records.header.classes, recipe.to_json())
+    of = records.header
+    header = Header("masks", of.split, of.classes, recipe.to_json(), {"source": of.source()})
     refine_at = partial(_refine_one, records, pictures, recipe)
     with MaskWriter(out, header) as writer:
         for image_id, mask in progress(

@@ -18,12 +18,12 @@ from wsss.nn.recipe import Backbone
 
 
 def build_trunk(recipe: Backbone) -> nn.Module:
-    """The network up to its last feature map: (B, 3, H, W) → (B, num_features, H/stride, W/stride)."""
+    """The network up to its last feature map: (B, 3, H, W) → (B, num_features, H/s, W/s)."""
     return _create(recipe, num_classes=0, global_pool="")
 
 
 def build_pyramid(recipe: Backbone) -> nn.Module:
-    """The network with feature maps of every stage: a list, `feature_info` tells channels and strides."""
+    """The network with a list of every stage's feature maps; `feature_info` tells their shapes."""
     return _create(recipe, features_only=True)
 
 
@@ -36,8 +36,8 @@ def _create(recipe: Backbone, **options) -> nn.Module:
         return timm.create_model(recipe.name, output_stride=recipe.output_stride, **options)
     except (TypeError, RuntimeError, NotImplementedError, AssertionError, ValueError) as error:
         raise UserError(
-            f"backbone: timm cannot build '{recipe.name}' with output_stride {recipe.output_stride} "
-            f"({error}); choose another stride or network"
+            f"backbone: timm cannot build '{recipe.name}' with output_stride "
+            f"{recipe.output_stride} ({error}); choose another stride or network"
         ) from None
 
 
@@ -54,10 +54,10 @@ def initialise(network: nn.Module, recipe: Backbone, weights: Path | None) -> No
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Load a backbone's weights: ours (a trained classifier) or timm's naming, .safetensors or .pth.
+    """Load a backbone's weights: a trained classifier's, or a file in timm's naming.
 
-    Every parameter and buffer of `network` must be in the file with its shape; what the file has
-    beyond (a classification head) is left out and logged. UserError otherwise.
+    path: .safetensors or .pth. Every parameter and buffer of `network` must be in it with its
+    shape; what it has beyond (a classification head) is left out and logged. UserError otherwise.
     """
     state = _read_state(path)
     own = network.state_dict()
@@ -118,7 +118,7 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def freeze_batch_norm(network: nn.Module) -> None:
-    """Use running statistics and leave the affine parameters untrained, now and after `.train()`."""
+    """Use running statistics and leave affine parameters untrained, now and after `.train()`."""
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Test-time augmentation over scales and flips, one image at a time, at a steady pace on CPU too."""
+"""Test-time augmentation over scales and flips, one image at a time."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def augmented_mean(
 
 
 def in_order(
-    reader: ImageReader, work: Callable[[ImageRecord], T], window: int = 128
+    reader: ImageReader, work: Callable[[ImageRecord], T], window: int = 16
 ) -> Iterator[tuple[ImageRecord, T]]:
     """(record, work(record)) in the file's order; inside a window, images of one size go together.
 
-    Neighbours of one size spare the planning of convolutions for every image; a window bounds memory.
+    Neighbours of one size spare some planning of convolutions; a window bounds memory.
     """
     for start in range(0, len(reader), window):
         span = range(start, min(start + window, len(reader)))

@@ -30,7 +30,7 @@ class Backbone(Recipe):
 
 
 class LongSide(Recipe):
-    """Resize the long side to U(min, max), then crop, with padding at a random offset (PSA, IRN)."""
+    """Resize the long side to U(min, max), then crop or pad at a random offset (PSA, IRN)."""
 
     kind: Literal["long-side"] = "long-side"
     min: int = Field(320, ge=8)

@@ -24,9 +24,8 @@ def normalise(image: UInt8[np.ndarray, "h w 3"], backbone: Backbone) -> Float[Te
 class TrainTransform:
     """Augment, normalise and crop; the same geometry for image and mask.
 
-    Called with an image (H, W, 3) uint8 and optionally a mask (H, W) uint8, it returns
-    (3, crop, crop) float32 and (crop, crop) uint8. Padding is 0 after normalisation in images
-    and 255 in masks. Random numbers come from torch's global generator.
+    Padding is 0 after normalisation in images and 255 in masks. Random numbers come from torch's
+    global generator.
     """
 
     def __init__(self, augment: Augment, backbone: Backbone):
@@ -46,6 +45,7 @@ class TrainTransform:
     def __call__(
         self, image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"] | None = None
     ) -> tuple[Float[Tensor, "3 c c"], UInt8[Tensor, "c c"] | None]:
+        """A crop of the image as float32, and of its mask if it has one."""
         sample: list[Tensor] = [tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1))]
         if mask is not None:
             sample.append(tv_tensors.Mask(torch.from_numpy(mask)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
+
+import pandas as pd
 
 from wsss.report.table import Cell, Table, best
 
@@ -22,17 +22,19 @@ _LATEX = str.maketrans(
 )
 
 
+def to_frame(table: Table) -> pd.DataFrame:
+    """One row a cell: experiment, column, metric, mean, std, n; fractions, seconds or GiB."""
+    rows = [
+        (name, column, metric, cell.mean, cell.std, len(cell.values))
+        for name, row in zip(table.recipe.experiments, table.cells, strict=True)
+        for column, metric, cell in zip(table.columns, table.metrics, row, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["experiment", "column", "metric", "mean", "std", "n"])
+
+
 def to_csv(table: Table) -> str:
-    """One line a cell: experiment, column, metric, mean, std, n; fractions, seconds or GiB."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["experiment", "column", "metric", "mean", "std", "n"])
-    for name, row in zip(table.recipe.experiments, table.cells, strict=True):
-        for column, metric, cell in zip(table.columns, table.metrics, row, strict=True):
-            mean = "" if cell.mean is None else repr(cell.mean)
-            std = "" if cell.std is None else repr(cell.std)
-            writer.writerow([name, column, metric, mean, std, len(cell.values)])
-    return buffer.getvalue()
+    """`to_frame` as CSV; blank where a cell has no number."""
+    return to_frame(table).to_csv(index=False, lineterminator="\n")
 
 
 def to_markdown(table: Table) -> str:

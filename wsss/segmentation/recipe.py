@@ -11,14 +11,27 @@ from wsss.core.training_recipe import Optimizer, Training
 from wsss.nn.recipe import Augment, Backbone
 
 
+class SegmentationOptimizer(Optimizer):
+    """The optimizer, with the defaults of this stage."""
+
+    lr: float = Field(0.007, gt=0, description="Learning rate of pretrained weights.")
+    weight_decay: float = Field(4e-5, ge=0, description="On weights; biases get none.")
+
+
+class SegmentationTraining(Training):
+    """The schedule, with the defaults of this stage."""
+
+    epochs: int = Field(50, ge=1)
+    batch_size: int = Field(32, ge=1)
+    optimizer: SegmentationOptimizer = SegmentationOptimizer()
+
+
 class TrainRecipe(Recipe):
     """What a training job depends on; the defaults are those of P-NOC for VOC."""
 
     backbone: Backbone = Backbone()
     augment: Augment = Augment()
-    training: Training = Training(
-        epochs=50, batch_size=32, optimizer=Optimizer(lr=0.007, weight_decay=4e-5)
-    )
+    training: SegmentationTraining = SegmentationTraining()
     label_smoothing: float = Field(
         0.1, ge=0, lt=1, description="ε: the target is (1 − ε)·one-hot + ε/classes."
     )

@@ -1,0 +1,48 @@
+"""The set-up's promises: exact pins without addresses, one set of versions everywhere."""
+
+import importlib.metadata
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PINS = dict(
+    line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if line
+)
+PINS = {canonicalize_name(name): version for name, version in PINS.items()}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_torch_and_torchvision_are_a_matched_pair():
+    import torch
+    import torchvision
+
+    boxes = torch.tensor([[0.0, 0, 1, 1], [0, 0, 1, 1]])
+    assert torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8]), 0.5).tolist() == [0]
+
+
+def test_every_dependency_is_pinned_and_installed_as_pinned():
+    listed = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+    for text in listed:
+        name = canonicalize_name(Requirement(text).name)
+        assert name in PINS, f"{name}: add it to constraints.txt"
+        assert importlib.metadata.version(name) == PINS[name]
+
+
+def test_pins_are_exact_and_without_addresses():
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!]+", line), line
+
+
+def test_the_conda_environment_has_the_pinned_versions():
+    environment = yaml.safe_load((ROOT / "envs" / "wsss.yaml").read_text())
+    pip = environment["dependencies"][-1]["pip"]
+    found = dict(item.split("==") for item in pip)
+    needed = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    assert set(found) == needed - {"snakemake"}
+    for name, version in found.items():
+        assert PINS[name] == version, name
