@@ -18,6 +18,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/targets.smk"
 include: "rules/data.smk"
 include: "rules/classifier.smk"
 include: "rules/cam.smk"
@@ -36,24 +37,24 @@ localrules:
 
 rule all:
     default_target: True
-    message:
-        "Everything that the configuration asks for."
     input:
         all_evaluations(),
         all_tables(),
         all_galleries(),
         all_curves(),
+    message:
+        "Everything that the configuration asks for."
 
 
 rule tables:
-    message:
-        "The report tables."
     input:
         all_tables(),
+    message:
+        "The report tables."
 
 
 rule galleries:
-    message:
-        "The picture galleries."
     input:
         all_galleries(),
+    message:
+        "The picture galleries."

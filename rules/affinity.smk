@@ -2,8 +2,6 @@
 
 
 rule affinity_labels:
-    message:
-        "Make affinity labels {wildcards.affinity} from {wildcards.cam}."
     input:
         maps=f"{CAM}/cam.train.h5",
         images="results/{dataset}/data/train.h5",
@@ -22,14 +20,14 @@ rule affinity_labels:
     params:
         recipe=recipe("affinity", "labels"),
         code=code("wsss.affinity.labels", f"{AFFINITY}/labels.train.h5"),
+    message:
+        "Make affinity labels {wildcards.affinity} from {wildcards.cam}."
     shell:
         "python -m wsss --log {log:q} affinity labels --recipe {params.recipe:q}"
         " --maps {input.maps:q} --images {input.images:q} --workers {threads} --out {output:q}"
 
 
 rule affinity_train:
-    message:
-        "Train AffinityNet {wildcards.affinity}, seed {wildcards.seed}."
     input:
         images="results/{dataset}/data/train.h5",
         labels=f"{AFFINITY}/labels.train.h5",
@@ -50,7 +48,11 @@ rule affinity_train:
     params:
         recipe=recipe("affinity", "network"),
         code=code("wsss.affinity.train", f"{AFFINITY}/model.safetensors"),
-        weights=lambda wildcards, input: ["--weights", input.weights] if input.weights else [],
+        weights=lambda wildcards, input: (
+            ["--weights", input.weights] if input.weights else []
+        ),
+    message:
+        "Train AffinityNet {wildcards.affinity}, seed {wildcards.seed}."
     shell:
         "python -m wsss --log {log:q} affinity train --recipe {params.recipe:q}"
         " --images {input.images:q} --labels {input.labels:q} {params.weights:q}"
@@ -58,8 +60,6 @@ rule affinity_train:
 
 
 rule affinity_walk:
-    message:
-        "Random walk over the {wildcards.split} maps with {wildcards.affinity}."
     input:
         model=f"{AFFINITY}/model.safetensors",
         maps=f"{CAM}/cam.{{split}}.h5",
@@ -80,21 +80,15 @@ rule affinity_walk:
     params:
         recipe=recipe("affinity", "walk"),
         code=code("wsss.affinity.walk_maps", f"{AFFINITY}/walk.{{split}}.h5"),
+    message:
+        "Random walk over the {wildcards.split} maps with {wildcards.affinity}."
     shell:
         "python -m wsss --log {log:q} affinity walk --recipe {params.recipe:q}"
         " --model {input.model:q} --maps {input.maps:q} --images {input.images:q}"
         " --threads {threads} --out {output:q}"
 
 
-def maps_for_pseudo_masks(wildcards):
-    """The random walk's maps, or for `method: direct` the CAMs themselves."""
-    method = json.loads(recipe("affinity")(wildcards))["method"]
-    return f"{CAM}/cam.{{split}}.h5" if method == "direct" else f"{AFFINITY}/walk.{{split}}.h5"
-
-
 rule affinity_pseudo:
-    message:
-        "Make {wildcards.split} pseudo masks with {wildcards.affinity}."
     input:
         maps=maps_for_pseudo_masks,
         images="results/{dataset}/data/{split}.h5",
@@ -113,6 +107,8 @@ rule affinity_pseudo:
     params:
         recipe=recipe("affinity", "pseudo"),
         code=code("wsss.affinity.pseudo", f"{AFFINITY}/pseudo.{{split}}.h5"),
+    message:
+        "Make {wildcards.split} pseudo masks with {wildcards.affinity}."
     shell:
         "python -m wsss --log {log:q} affinity pseudo --recipe {params.recipe:q}"
         " --maps {input.maps:q} --images {input.images:q} --workers {threads} --out {output:q}"

@@ -2,8 +2,6 @@
 
 
 rule cam_extract:
-    message:
-        "Extract {wildcards.cam} maps of {wildcards.split} from {wildcards.classifier}."
     input:
         model=f"{SEED}/{{classifier}}/model.safetensors",
         images="results/{dataset}/data/{split}.h5",
@@ -23,6 +21,8 @@ rule cam_extract:
     params:
         recipe=recipe("cam"),
         code=code("wsss.cam.extraction", f"{CAM}/cam.{{split}}.h5"),
+    message:
+        "Extract {wildcards.cam} maps of {wildcards.split} from {wildcards.classifier}."
     shell:
         "python -m wsss --log {log:q} cam extract --recipe {params.recipe:q}"
         " --model {input.model:q} --images {input.images:q} --threads {threads} --out {output:q}"

@@ -2,8 +2,6 @@
 
 
 rule classifier_train:
-    message:
-        "Train the classifier {wildcards.classifier} on {wildcards.dataset}, seed {wildcards.seed}."
     input:
         images="results/{dataset}/data/train.h5",
         weights=weights("classifier"),
@@ -23,7 +21,11 @@ rule classifier_train:
     params:
         recipe=recipe("classifier"),
         code=code("wsss.classifier.train", f"{SEED}/{{classifier}}/model.safetensors"),
-        weights=lambda wildcards, input: ["--weights", input.weights] if input.weights else [],
+        weights=lambda wildcards, input: (
+            ["--weights", input.weights] if input.weights else []
+        ),
+    message:
+        "Train the classifier {wildcards.classifier} on {wildcards.dataset}, seed {wildcards.seed}."
     shell:
         "python -m wsss --log {log:q} classifier train --recipe {params.recipe:q}"
         " --images {input.images:q} {params.weights:q} --seed {wildcards.seed} --threads {threads}"

@@ -1,4 +1,4 @@
-"""Configuration, recipes as params, and the targets of `all`."""
+"""Configuration, recipes and code digests as params, and input functions."""
 
 import json
 import os
@@ -12,7 +12,9 @@ from wsss.core.errors import UserError
 from wsss.core.recipe import canonical_json
 
 # Jobs run the Python that runs Snakemake, also when its environment is not activated.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", "")])
+)
 
 try:
     CONFIG = wsss_config.parse(config, workflow.configfiles)
@@ -48,7 +50,9 @@ def recipe(section, *keys):
     def param(wildcards):
         name = wildcards[wildcard]
         if name not in getattr(CONFIG, section):
-            raise WorkflowError(f"config: no {section} recipe '{name}'; add it or correct the path")
+            raise WorkflowError(
+                f"config: no {section} recipe '{name}'; add it or correct the path"
+            )
         return CONFIG.recipe(section, name, *keys)
 
     return param
@@ -66,7 +70,11 @@ def code(module, output):
     def recorded(wildcards):
         card = Path(output.format(**wildcards))
         card = card.parent / "log" / f"{card.name}.run.json"
-        return json.loads(card.read_text())["code"] if card.is_file() else code_digest(module)
+        return (
+            json.loads(card.read_text())["code"]
+            if card.is_file()
+            else code_digest(module)
+        )
 
     return recorded
 
@@ -84,7 +92,9 @@ def weights(section, *keys):
             return f"results/weights/{name.removeprefix('timm:')}.safetensors"
         path = os.path.expandvars(name)
         if "$" in path:
-            raise WorkflowError(f"{section}: backbone.weights '{name}': set this environment variable")
+            raise WorkflowError(
+                f"{section}: backbone.weights '{name}': set this environment variable"
+            )
         return path
 
     return files
@@ -95,45 +105,24 @@ def memory(megabytes):
     return lambda wildcards, attempt: megabytes * attempt
 
 
-def runs():
-    """Every (name, experiment, seed) of the configuration."""
-    for name, experiment in CONFIG.experiments.items():
-        for seed in CONFIG.seeds:
-            yield name, experiment, seed
+def maps_for_pseudo_masks(wildcards):
+    """The random walk's maps, or for `method: direct` the CAMs themselves."""
+    method = json.loads(recipe("affinity")(wildcards))["method"]
+    return (
+        f"{CAM}/cam.{{split}}.h5"
+        if method == "direct"
+        else f"{AFFINITY}/walk.{{split}}.h5"
+    )
 
 
-def evaluations(columns, splits=("train", "val")):
-    """The eval.json files of these columns for every run whose data set has masks."""
-    found = {
-        tree.evaluated(experiment, seed, column, split)
-        for _, experiment, seed in runs()
-        if CONFIG.dataset[experiment.dataset].has_masks
-        for column in columns
-        for split in splits
-    }
-    return sorted(found - {None})
+def threshold_source(wildcards):
+    """Thresholds are chosen on train and reported on val."""
+    if wildcards.split == "train" or wildcards.maps == "prediction":
+        return []
+    return f"{SEED}/{{above}}/{wildcards.maps}.train.eval.json"
 
 
-def all_evaluations():
-    # Without masks there is nothing to evaluate: ask for the predictions themselves.
-    made = {
-        f"{place}/{name}.val.h5"
-        for _, experiment, seed in runs()
-        if not CONFIG.dataset[experiment.dataset].has_masks
-        for name, stage in tree.MAKERS.items()
-        if (place := tree.folder(experiment, seed, stage))
-    }
-    priors = evaluations(["cam", "walk", "pseudo"])
-    return priors + evaluations(["prediction"], ["val"]) + sorted(made)
-
-
-def all_tables():
-    return expand("results/tables/{table}.{kind}", table=CONFIG.tables, kind=("csv", "md", "tex"))
-
-
-def all_galleries():
-    return [f"results/galleries/{name}.seed{seed}.{CONFIG.galleries.split}.png" for name, _, seed in runs()]
-
-
-def all_curves():
-    return [file.removesuffix(".eval.json") + ".curve.png" for file in evaluations(["cam", "walk"])]
+def ground_truth(wildcards):
+    """The masks of the split that a file's name tells."""
+    split = "train" if ".train" in wildcards.file else "val"
+    return f"results/{wildcards.dataset}/data/{split}.masks.h5"

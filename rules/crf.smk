@@ -4,8 +4,6 @@ REFINED = f"{SEED}/{{above}}/{{file}}.{{split}}.crf-{{preset}}.h5"
 
 
 rule crf_refine:
-    message:
-        "Refine {wildcards.file}.{wildcards.split} by the dense CRF {wildcards.preset}."
     input:
         source=f"{SEED}/{{above}}/{{file}}.{{split}}.h5",
         images="results/{dataset}/data/{split}.h5",
@@ -26,6 +24,8 @@ rule crf_refine:
     params:
         recipe=recipe("crf"),
         code=code("wsss.crf.refine", REFINED),
+    message:
+        "Refine {wildcards.file}.{wildcards.split} by the dense CRF {wildcards.preset}."
     shell:
         "python -m wsss --log {log:q} crf refine --recipe {params.recipe:q}"
         " --input {input.source:q} --images {input.images:q} --workers {threads} --out {output:q}"

@@ -2,8 +2,6 @@
 
 
 rule data_images:
-    message:
-        "Prepare the {wildcards.split} images of {wildcards.dataset}."
     output:
         "results/{dataset}/data/{split}.h5",
     log:
@@ -19,14 +17,14 @@ rule data_images:
     params:
         recipe=recipe("dataset"),
         code=code("wsss.data.prepare", "results/{dataset}/data/{split}.h5"),
+    message:
+        "Prepare the {wildcards.split} images of {wildcards.dataset}."
     shell:
         "python -m wsss --log {log:q} data images --recipe {params.recipe:q}"
         " --split {wildcards.split} --workers {threads} --out {output:q}"
 
 
 rule data_masks:
-    message:
-        "Prepare the ground-truth {wildcards.purpose} of {wildcards.dataset}, {wildcards.split}."
     input:
         images="results/{dataset}/data/{split}.h5",
     output:
@@ -44,7 +42,11 @@ rule data_masks:
     params:
         recipe=recipe("dataset"),
         code=code("wsss.data.prepare", "results/{dataset}/data/{split}.{purpose}.h5"),
-        purpose=lambda wildcards: {"masks": "evaluation"}.get(wildcards.purpose, "supervision"),
+        purpose=lambda wildcards: {"masks": "evaluation"}.get(
+            wildcards.purpose, "supervision"
+        ),
+    message:
+        "Prepare the ground-truth {wildcards.purpose} of {wildcards.dataset}, {wildcards.split}."
     shell:
         "python -m wsss --log {log:q} data masks --recipe {params.recipe:q}"
         " --split {wildcards.split} --purpose {params.purpose} --images {input.images:q}"
@@ -56,8 +58,6 @@ localrules:
 
 
 rule weights_fetch:
-    message:
-        "Download the pretrained weights {wildcards.model}."
     output:
         "results/weights/{model}.safetensors",
     log:
@@ -70,5 +70,7 @@ rule weights_fetch:
     resources:
         mem_mb=memory(2000),
         runtime=60,
+    message:
+        "Download the pretrained weights {wildcards.model}."
     shell:
         "python -m wsss --log {log:q} weights fetch {wildcards.model:q} --out {output:q}"

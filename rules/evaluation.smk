@@ -3,16 +3,7 @@
 EVALUATION = CONFIG.evaluation.to_json()
 
 
-def threshold_source(wildcards):
-    """Thresholds are chosen on train and reported on val."""
-    if wildcards.split == "train" or wildcards.maps == "prediction":
-        return []
-    return f"{SEED}/{{above}}/{wildcards.maps}.train.eval.json"
-
-
 rule evaluation_maps:
-    message:
-        "Evaluate {wildcards.maps}.{wildcards.split} at every threshold."
     input:
         maps=f"{SEED}/{{above}}/{{maps}}.{{split}}.h5",
         masks="results/{dataset}/data/{split}.masks.h5",
@@ -32,26 +23,21 @@ rule evaluation_maps:
     params:
         recipe=EVALUATION,
         code=code(
-            "wsss.evaluation.map_evaluation", f"{SEED}/{{above}}/{{maps}}.{{split}}.eval.json"
+            "wsss.evaluation.map_evaluation",
+            f"{SEED}/{{above}}/{{maps}}.{{split}}.eval.json",
         ),
         threshold=lambda wildcards, input: (
             ["--threshold-from", input.threshold] if input.threshold else []
         ),
+    message:
+        "Evaluate {wildcards.maps}.{wildcards.split} at every threshold."
     shell:
         "python -m wsss --log {log:q} evaluation maps --recipe {params.recipe:q}"
         " --maps {input.maps:q} --masks {input.masks:q} {params.threshold:q}"
         " --seed {wildcards.seed} --workers {threads} --out {output:q}"
 
 
-def ground_truth(wildcards):
-    """The masks of the split that a file's name tells."""
-    split = "train" if ".train" in wildcards.file else "val"
-    return f"results/{wildcards.dataset}/data/{split}.masks.h5"
-
-
 rule evaluation_masks:
-    message:
-        "Evaluate the masks {wildcards.file}."
     input:
         masks=f"{SEED}/{{above}}/{{file}}.h5",
         ground_truth=ground_truth,
@@ -71,7 +57,11 @@ rule evaluation_masks:
         runtime=120,
     params:
         recipe=EVALUATION,
-        code=code("wsss.evaluation.mask_evaluation", f"{SEED}/{{above}}/{{file}}.eval.json"),
+        code=code(
+            "wsss.evaluation.mask_evaluation", f"{SEED}/{{above}}/{{file}}.eval.json"
+        ),
+    message:
+        "Evaluate the masks {wildcards.file}."
     shell:
         "python -m wsss --log {log:q} evaluation masks --recipe {params.recipe:q}"
         " --predictions {input.masks:q} --ground-truth {input.ground_truth:q}"
@@ -79,8 +69,6 @@ rule evaluation_masks:
 
 
 rule evaluation_curve:
-    message:
-        "Draw the threshold curve of {wildcards.maps}.{wildcards.split}."
     input:
         f"{SEED}/{{above}}/{{maps}}.{{split}}.eval.json",
     output:
@@ -101,6 +89,10 @@ rule evaluation_curve:
         mem_mb=memory(2000),
         runtime=20,
     params:
-        code=code("wsss.evaluation.figure", f"{SEED}/{{above}}/{{maps}}.{{split}}.curve.png"),
+        code=code(
+            "wsss.evaluation.figure", f"{SEED}/{{above}}/{{maps}}.{{split}}.curve.png"
+        ),
+    message:
+        "Draw the threshold curve of {wildcards.maps}.{wildcards.split}."
     shell:
         "python -m wsss --log {log:q} evaluation curve --eval {input:q} --out {output:q}"

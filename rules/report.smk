@@ -1,48 +1,7 @@
 """Tables and galleries: what people look at."""
 
 
-def table_rows(name):
-    """[(experiment, {column: [file or files of each seed]})] of a table."""
-    table = CONFIG.tables[name]
-    rows = []
-    for row in table.experiments:
-        experiment = CONFIG.experiments[row]
-        recipe = CONFIG.affinity.get(experiment.affinity)
-        direct = recipe is not None and recipe.method == "direct"
-        cells = {}
-        for column in table.columns:
-            if table.kind == "seconds":
-                files = [tree.timed(experiment, seed, column, direct=direct) for seed in CONFIG.seeds]
-            elif CONFIG.dataset[experiment.dataset].has_masks:
-                files = [
-                    tree.evaluated(experiment, seed, column, table.split) for seed in CONFIG.seeds
-                ]
-            else:
-                files = []
-            if any(files):
-                cells[column] = files
-        rows.append({"name": row, "cells": cells})
-    return rows
-
-
-def table_files(wildcards):
-    cells = [file for row in table_rows(wildcards.table) for file in row["cells"].values()]
-    return flatten(cells)
-
-
-def flatten(value):
-    return [item for part in value for item in flatten(part)] if isinstance(value, list) else [value]
-
-
-def table_spec(wildcards):
-    """A param: the table's recipe and the files of its cells, as canonical JSON."""
-    table = CONFIG.tables[wildcards.table].model_dump(mode="json")
-    return canonical_json({"recipe": table, "rows": table_rows(wildcards.table)})
-
-
 rule report_table:
-    message:
-        "Make the table {wildcards.table}."
     input:
         table_files,
     output:
@@ -67,62 +26,14 @@ rule report_table:
     params:
         spec=table_spec,
         code=code("wsss.report.cli", "results/tables/{table}.csv"),
+    message:
+        "Make the table {wildcards.table}."
     shell:
         "python -m wsss --log {log:q} report table --spec {params.spec:q}"
         " --out-csv {output.csv:q} --out-md {output.md:q} --out-tex {output.tex:q}"
 
 
-def gallery_columns(wildcards):
-    """What a gallery shows beside image and ground truth: one column a stage."""
-    experiment = CONFIG.experiments[wildcards.experiment]
-    seed, split = int(wildcards.seed), wildcards.split
-    titles = {"cam": "CAM", "walk": "random walk", "pseudo": "pseudo mask"}
-    columns = []
-    for name, stage in tree.MAKERS.items():
-        place = tree.folder(experiment, seed, stage)
-        recipe = CONFIG.affinity.get(experiment.affinity)
-        if place is None or (name == "walk" and recipe.method == "direct"):
-            continue
-        column = {"title": titles.get(name, name), "file": f"{place}/{name}.{split}.h5"}
-        if name in ("cam", "walk") and CONFIG.dataset[experiment.dataset].has_masks:
-            column["threshold_from"] = f"{place}/{name}.{split}.eval.json"
-        columns.append(column)
-    return columns
-
-
-def gallery_truth(wildcards):
-    experiment = CONFIG.experiments[wildcards.experiment]
-    if not CONFIG.dataset[experiment.dataset].has_masks:
-        return None
-    return f"results/{experiment.dataset}/data/{wildcards.split}.masks.h5"
-
-
-def gallery_images(wildcards):
-    experiment = CONFIG.experiments[wildcards.experiment]
-    return f"results/{experiment.dataset}/data/{wildcards.split}.h5"
-
-
-def gallery_files(wildcards):
-    columns = gallery_columns(wildcards)
-    files = [c["file"] for c in columns] + [c.get("threshold_from") for c in columns]
-    return [f for f in (gallery_images(wildcards), gallery_truth(wildcards), *files) if f]
-
-
-def gallery_spec(wildcards):
-    """A param: the gallery's recipe and the files of its columns, as canonical JSON."""
-    return canonical_json(
-        {
-            "recipe": CONFIG.galleries.model_dump(mode="json"),
-            "images": gallery_images(wildcards),
-            "ground_truth": gallery_truth(wildcards),
-            "columns": gallery_columns(wildcards),
-        }
-    )
-
-
 rule report_gallery:
-    message:
-        "Draw the gallery of {wildcards.experiment}, {wildcards.split}."
     input:
         gallery_files,
     output:
@@ -130,7 +41,11 @@ rule report_gallery:
             "results/galleries/{experiment}.seed{seed}.{split}.png",
             caption="../report/gallery.rst",
             category="Galleries",
-            labels={"experiment": "{experiment}", "seed": "{seed}", "split": "{split}"},
+            labels={
+                "experiment": "{experiment}",
+                "seed": "{seed}",
+                "split": "{split}",
+            },
         ),
     log:
         "results/galleries/log/{experiment}.seed{seed}.{split}.log",
@@ -144,6 +59,11 @@ rule report_gallery:
         runtime=20,
     params:
         spec=gallery_spec,
-        code=code("wsss.report.gallery", "results/galleries/{experiment}.seed{seed}.{split}.png"),
+        code=code(
+            "wsss.report.gallery",
+            "results/galleries/{experiment}.seed{seed}.{split}.png",
+        ),
+    message:
+        "Draw the gallery of {wildcards.experiment}, {wildcards.split}."
     shell:
         "python -m wsss --log {log:q} report gallery --spec {params.spec:q} --out {output:q}"

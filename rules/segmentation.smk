@@ -4,8 +4,6 @@ SUPERVISED = f"{SEED}/{{classifier}}/ground-truth/{{segmentation}}"
 
 
 rule segmentation_train:
-    message:
-        "Train {wildcards.segmentation} on pseudo masks, seed {wildcards.seed}."
     input:
         images="results/{dataset}/data/train.h5",
         masks=f"{AFFINITY}/pseudo.train.h5",
@@ -25,8 +23,14 @@ rule segmentation_train:
         gpu=1,
     params:
         recipe=recipe("segmentation", "train"),
-        code=code("wsss.segmentation.train", f"{AFFINITY}/{{segmentation}}/model.safetensors"),
-        weights=lambda wildcards, input: ["--weights", input.weights] if input.weights else [],
+        code=code(
+            "wsss.segmentation.train", f"{AFFINITY}/{{segmentation}}/model.safetensors"
+        ),
+        weights=lambda wildcards, input: (
+            ["--weights", input.weights] if input.weights else []
+        ),
+    message:
+        "Train {wildcards.segmentation} on pseudo masks, seed {wildcards.seed}."
     shell:
         "python -m wsss --log {log:q} segmentation train --recipe {params.recipe:q}"
         " --images {input.images:q} --masks {input.masks:q} {params.weights:q}"
@@ -34,8 +38,6 @@ rule segmentation_train:
 
 
 use rule segmentation_train as segmentation_train_supervised with:
-    message:
-        "Train {wildcards.segmentation} on ground truth, seed {wildcards.seed}."
     input:
         images="results/{dataset}/data/train.h5",
         masks="results/{dataset}/data/train.supervision.h5",
@@ -49,15 +51,17 @@ use rule segmentation_train as segmentation_train_supervised with:
     params:
         recipe=recipe("segmentation", "train"),
         code=code("wsss.segmentation.train", f"{SUPERVISED}/model.safetensors"),
-        weights=lambda wildcards, input: ["--weights", input.weights] if input.weights else [],
+        weights=lambda wildcards, input: (
+            ["--weights", input.weights] if input.weights else []
+        ),
+    message:
+        "Train {wildcards.segmentation} on ground truth, seed {wildcards.seed}."
 
 
 PREDICTED = f"{SEED}/{{above}}/{{segmentation}}/prediction.{{split}}.h5"
 
 
 rule segmentation_predict:
-    message:
-        "Predict class scores of {wildcards.split} with {wildcards.segmentation}."
     input:
         model=f"{SEED}/{{above}}/{{segmentation}}/model.safetensors",
         images="results/{dataset}/data/{split}.h5",
@@ -77,6 +81,8 @@ rule segmentation_predict:
     params:
         recipe=recipe("segmentation", "predict"),
         code=code("wsss.segmentation.predict", PREDICTED),
+    message:
+        "Predict class scores of {wildcards.split} with {wildcards.segmentation}."
     shell:
         "python -m wsss --log {log:q} segmentation predict --recipe {params.recipe:q}"
         " --model {input.model:q} --images {input.images:q} --threads {threads} --out {output:q}"

@@ -37,7 +37,7 @@ class Experiment(Recipe):
     segmentation: str | None = None
     supervision: Literal["pseudo-masks", "ground-truth"] = Field(
         "pseudo-masks",
-        description="ground-truth: the fully supervised upper bound; a classifier only gives weights.",
+        description="ground-truth: the fully supervised upper bound; a classifier gives weights.",
     )
 
 

@@ -41,7 +41,7 @@ def test_use_lays_a_study_over_recipe_files(tmp_path, monkeypatch):
     write(tmp_path / "base.yaml", "cam:\n  a: {x: 1, y: 1}\n  b: {x: 2}\n")
     study = write(tmp_path / "study.yaml", "use: [base.yaml]\ncam:\n  a: {x: 5}\n")
     assert load([study]) == {"cam": {"a": {"x": 5}, "b": {"x": 2}}}
-    with pytest.raises(UserError, match="no file 'nowhere.yaml'"):
+    with pytest.raises(UserError, match=r"no file 'nowhere\.yaml'"):
         load([write(tmp_path / "s.yaml", "use: [nowhere.yaml]\n")])
 
 

@@ -112,7 +112,7 @@ class Workflow:
 
     @staticmethod
     def made_by(done: subprocess.CompletedProcess) -> set[str]:
-        """The files behind --out (and its siblings) in the shell commands that Snakemake printed."""
+        """The files behind --out (and its siblings) in printed shell commands."""
         return set(re.findall(r"--out(?:-\w+)? (\S+)", done.stdout + done.stderr))
 
     def wsss(self, *arguments: str) -> subprocess.CompletedProcess:
