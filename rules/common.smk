@@ -18,6 +18,8 @@ os.environ.update(
 
 try:
     CONFIG = wsss_config.parse(config, workflow.configfiles)
+    if lacking := wsss_config.missing_surroundings(CONFIG):
+        raise UserError("\n".join(lacking))
 except UserError as error:
     for line in str(error).splitlines():
         print(f"config error: {line}", file=sys.stderr)
@@ -53,7 +55,12 @@ def recipe(section, *keys):
             raise WorkflowError(
                 f"config: no {section} recipe '{name}'; add it or correct the path"
             )
-        return CONFIG.recipe(section, name, *keys)
+        try:
+            return CONFIG.recipe(section, name, *keys)
+        except KeyError as part:
+            raise WorkflowError(
+                f"config: {section} recipe '{name}' has no part {part}; it does not make this file"
+            )
 
     return param
 
@@ -90,12 +97,7 @@ def weights(section, *keys):
             return f"{SEED}/{wildcards.classifier}/model.safetensors"
         if name.startswith("timm:"):
             return f"results/weights/{name.removeprefix('timm:')}.safetensors"
-        path = os.path.expandvars(name)
-        if "$" in path:
-            raise WorkflowError(
-                f"{section}: backbone.weights '{name}': set this environment variable"
-            )
-        return path
+        return os.path.expandvars(name)
 
     return files
 

@@ -8,10 +8,23 @@ def runs():
             yield name, experiment, seed
 
 
+def is_direct(experiment):
+    """Whether its pseudo masks come straight from the CAMs, without a random walk."""
+    recipe = CONFIG.affinity.get(experiment.affinity)
+    return recipe is not None and recipe.method == "direct"
+
+
+def evaluated(experiment, seed, column, split):
+    """The eval.json of a column, or None where the experiment does not make it."""
+    if column.startswith("walk") and is_direct(experiment):
+        return None
+    return tree.evaluated(experiment, seed, column, split)
+
+
 def evaluations(columns, splits=("train", "val")):
     """The eval.json files of these columns for every run whose data set has masks."""
     found = {
-        tree.evaluated(experiment, seed, column, split)
+        evaluated(experiment, seed, column, split)
         for _, experiment, seed in runs()
         if CONFIG.dataset[experiment.dataset].has_masks
         for column in columns
@@ -28,6 +41,7 @@ def all_evaluations():
         if not CONFIG.dataset[experiment.dataset].has_masks
         for name, stage in tree.MAKERS.items()
         if (place := tree.folder(experiment, seed, stage))
+        and not (name == "walk" and is_direct(experiment))
     }
     priors = evaluations(["cam", "walk", "pseudo"])
     return priors + evaluations(["prediction"], ["val"]) + sorted(made)
@@ -59,18 +73,16 @@ def table_rows(name):
     rows = []
     for row in table.experiments:
         experiment = CONFIG.experiments[row]
-        recipe = CONFIG.affinity.get(experiment.affinity)
-        direct = recipe is not None and recipe.method == "direct"
         cells = {}
         for column in table.columns:
             if table.kind == "seconds":
                 files = [
-                    tree.timed(experiment, seed, column, direct=direct)
+                    tree.timed(experiment, seed, column, direct=is_direct(experiment))
                     for seed in CONFIG.seeds
                 ]
             elif CONFIG.dataset[experiment.dataset].has_masks:
                 files = [
-                    tree.evaluated(experiment, seed, column, table.split)
+                    evaluated(experiment, seed, column, table.split)
                     for seed in CONFIG.seeds
                 ]
             else:
@@ -110,8 +122,7 @@ def gallery_columns(wildcards):
     columns = []
     for name, stage in tree.MAKERS.items():
         place = tree.folder(experiment, seed, stage)
-        recipe = CONFIG.affinity.get(experiment.affinity)
-        if place is None or (name == "walk" and recipe.method == "direct"):
+        if place is None or (name == "walk" and is_direct(experiment)):
             continue
         column = {"title": titles.get(name, name), "file": f"{place}/{name}.{split}.h5"}
         if name in ("cam", "walk") and CONFIG.dataset[experiment.dataset].has_masks:

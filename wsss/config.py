@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -15,30 +16,16 @@ from wsss.cam.recipe import CamRecipe
 from wsss.classifier.recipe import ClassifierRecipe
 from wsss.core.configfile import locate, numbers, resolve, with_used
 from wsss.core.errors import UserError
-from wsss.core.recipe import Recipe, canonical_json, did_you_mean, explain
+from wsss.core.recipe import canonical_json, did_you_mean, explain
 from wsss.crf.recipe import CrfRecipe
 from wsss.data.recipe import DataRecipe
 from wsss.evaluation.recipe import EvaluationRecipe
+from wsss.experiment import Experiment
 from wsss.report.recipe import GalleryRecipe, TableRecipe
 from wsss.segmentation.recipe import SegmentationRecipe
 from wsss.tree import MAKERS, RESERVED, TIMED
 
 NAME = re.compile(r"[a-z0-9][a-z0-9+-]*")
-
-
-class Experiment(Recipe):
-    """One recipe per stage; later stages may be left out."""
-
-    dataset: str
-    classifier: str | None = None
-    cam: str | None = None
-    saliency: Literal["none"] = "none"
-    affinity: str | None = None
-    segmentation: str | None = None
-    supervision: Literal["pseudo-masks", "ground-truth"] = Field(
-        "pseudo-masks",
-        description="ground-truth: the fully supervised upper bound; a classifier gives weights.",
-    )
 
 
 class Config(BaseModel):
@@ -201,8 +188,28 @@ def _check_chain(config: Config, name: str, e: Experiment) -> Iterable[tuple[tup
 
 
 def _weights(recipe: Any) -> str | None:
-    section = getattr(recipe, "network", None) or getattr(recipe, "train", None)
-    return section.backbone.weights if section is not None else None
+    section = getattr(recipe, "network", None) or getattr(recipe, "train", None) or recipe
+    return section.backbone.weights if hasattr(section, "backbone") else None
+
+
+def missing_surroundings(config: Config) -> list[str]:
+    """Environment variables and weights files that the experiments need and this machine lacks."""
+    problems = {}
+    for e in config.experiments.values():
+        root = getattr(config.dataset[e.dataset], "root", "")
+        if "$" in os.path.expandvars(root):
+            problems[f"dataset.{e.dataset}.root: {root}: set this environment variable"] = True
+        for stage in ("classifier", "affinity", "segmentation"):
+            name = getattr(e, stage)
+            weights = _weights(getattr(config, stage)[name]) if name else None
+            if weights in (None, "classifier") or weights.startswith("timm:"):
+                continue
+            path = os.path.expandvars(weights)
+            if "$" in path:
+                problems[f"{stage}.{name}: weights {weights}: set this environment variable"] = True
+            elif not Path(path).is_file():
+                problems[f"{stage}.{name}: weights {weights}: no file {path}"] = True
+    return list(problems)
 
 
 def _column_problem(config: Config, column: str) -> str | None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from wsss.config import Experiment
+from wsss.experiment import Experiment
 
 # Which stage makes a file of this name; also the order of a table's columns.
 MAKERS = {"cam": "cam", "walk": "affinity", "pseudo": "affinity", "prediction": "segmentation"}

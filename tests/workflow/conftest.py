@@ -145,6 +145,6 @@ def finished(tmp_path_factory) -> Workflow:
             shutil.copy(source, folder / part)
     workflow = Workflow(folder, folder / "study.yaml", TINY)
     workflow.write(TINY)
-    done = workflow.snakemake("--cores", "2", "all")
+    done = workflow.snakemake("--cores", "2", "--max-threads", "1", "all")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return workflow

@@ -89,6 +89,7 @@ def run_card(out: str | Path, entry: Callable, recipe: str, started: float, **mo
         "seconds": round(time.monotonic() - started, 2),
     }
     write_text(card_path(out), json.dumps(card | more, indent=1) + "\n")
+    log.info("wrote %s, %.1f s", out, card["seconds"])
 
 
 def start_logging(path: Path | None) -> None:

@@ -1,0 +1,24 @@
+"""An experiment: one recipe a stage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from wsss.core.recipe import Recipe
+
+
+class Experiment(Recipe):
+    """One recipe per stage; later stages may be left out."""
+
+    dataset: str
+    classifier: str | None = None
+    cam: str | None = None
+    saliency: Literal["none"] = "none"
+    affinity: str | None = None
+    segmentation: str | None = None
+    supervision: Literal["pseudo-masks", "ground-truth"] = Field(
+        "pseudo-masks",
+        description="ground-truth: the fully supervised upper bound; a classifier gives weights.",
+    )
