@@ -7,9 +7,11 @@ from pathlib import Path
 
 from wsss import config as wsss_config
 from wsss import tree
+from wsss.core import environment
 from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
-from wsss.core.recipe import canonical_json
+from wsss.core.recipe import canonical_json, did_you_mean
+from wsss.data.layout import source_files
 
 # Jobs run the Python that runs Snakemake, also when its environment is not activated.
 os.environ.update(
@@ -97,7 +99,10 @@ def weights(section, *keys):
             return f"{SEED}/{wildcards.classifier}/model.safetensors"
         if name.startswith("timm:"):
             return f"results/weights/{name.removeprefix('timm:')}.safetensors"
-        return os.path.expandvars(name)
+        try:
+            return str(environment.expand(name, f"{section}: weights"))
+        except UserError as error:
+            raise WorkflowError(f"config: {error}")
 
     return files
 
@@ -117,6 +122,13 @@ def maps_for_pseudo_masks(wildcards):
     )
 
 
+def crf_threshold_source(wildcards):
+    """With `threshold: train` a refined file is for evaluation only: no stage learns from it."""
+    if json.loads(recipe("crf")(wildcards))["threshold"] != "train":
+        return []
+    return f"{SEED}/{{above}}/{{file}}.train.eval.json"
+
+
 def threshold_source(wildcards):
     """Thresholds are chosen on train and reported on val."""
     if wildcards.split == "train" or wildcards.maps == "prediction":
@@ -128,3 +140,15 @@ def ground_truth(wildcards):
     """The masks of the split that a file's name tells."""
     split = "train" if ".train" in wildcards.file else "val"
     return f"results/{wildcards.dataset}/data/{split}.masks.h5"
+
+
+def sources(wildcards):
+    """An input: the list and the labels file of a split, or the list of its masks."""
+    data = chosen("dataset", wildcards.dataset)
+    purpose = wildcards.get("purpose")
+    try:
+        return source_files(
+            data, wildcards.split, "evaluation" if purpose == "masks" else purpose
+        )
+    except UserError:
+        return []  # the job says it in one line, Snakemake would with a traceback

@@ -7,6 +7,7 @@ rule crf_refine:
     input:
         source=f"{SEED}/{{above}}/{{file}}.{{split}}.h5",
         images="results/{dataset}/data/{split}.h5",
+        threshold=crf_threshold_source,
     output:
         REFINED,
     log:
@@ -24,8 +25,12 @@ rule crf_refine:
     params:
         recipe=recipe("crf"),
         code=code("wsss.crf.refine", REFINED),
+        threshold=lambda wildcards, input: (
+            ["--threshold-from", input.threshold] if input.threshold else []
+        ),
     message:
         "Refine {wildcards.file}.{wildcards.split} by the dense CRF {wildcards.preset}."
     shell:
         "python -m wsss --log {log:q} crf refine --recipe {params.recipe:q}"
-        " --input {input.source:q} --images {input.images:q} --workers {threads} --out {output:q}"
+        " --input {input.source:q} --images {input.images:q} {params.threshold:q}"
+        " --workers {threads} --out {output:q}"

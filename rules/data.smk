@@ -2,6 +2,8 @@
 
 
 rule data_images:
+    input:
+        sources,
     output:
         "results/{dataset}/data/{split}.h5",
     log:
@@ -27,6 +29,7 @@ rule data_images:
 rule data_masks:
     input:
         images="results/{dataset}/data/{split}.h5",
+        sources=sources,
     output:
         "results/{dataset}/data/{split}.{purpose}.h5",
     log:

@@ -25,7 +25,7 @@ rule report_table:
         runtime=20,
     params:
         spec=table_spec,
-        code=code("wsss.report.cli", "results/tables/{table}.csv"),
+        code=code("wsss.report.render", "results/tables/{table}.csv"),
     message:
         "Make the table {wildcards.table}."
     shell:

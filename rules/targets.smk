@@ -8,6 +8,15 @@ def runs():
             yield name, experiment, seed
 
 
+def chosen(section, name):
+    """A named part of the configuration; a clear error if there is none."""
+    known = getattr(CONFIG, section)
+    if name not in known:
+        hint = did_you_mean(name, list(known))
+        raise WorkflowError(f"config: {section} has no '{name}'{hint}")
+    return known[name]
+
+
 def is_direct(experiment):
     """Whether its pseudo masks come straight from the CAMs, without a random walk."""
     recipe = CONFIG.affinity.get(experiment.affinity)
@@ -15,36 +24,46 @@ def is_direct(experiment):
 
 
 def evaluated(experiment, seed, column, split):
-    """The eval.json of a column, or None where the experiment does not make it."""
-    if column.startswith("walk") and is_direct(experiment):
+    """The eval.json of a column, or None where nothing makes it or no masks judge it."""
+    data = CONFIG.dataset[experiment.dataset]
+    name, _, preset = column.partition(".crf-")
+    chosen = (
+        CONFIG.crf[preset].threshold == "train" if preset else name in ("cam", "walk")
+    )
+    splits = {split, "train"} if chosen else {split}
+    if not all(data.masks_for(part, "evaluation") for part in splits):
+        return None
+    if name == "walk" and is_direct(experiment):
         return None
     return tree.evaluated(experiment, seed, column, split)
 
 
 def evaluations(columns, splits=("train", "val")):
-    """The eval.json files of these columns for every run whose data set has masks."""
+    """The eval.json files of these columns for every run."""
     found = {
         evaluated(experiment, seed, column, split)
         for _, experiment, seed in runs()
-        if CONFIG.dataset[experiment.dataset].has_masks
         for column in columns
         for split in splits
     }
     return sorted(found - {None})
 
 
+def last_files():
+    """Each run's last file of val: what there is to ask for where no masks judge it."""
+    for _, experiment, seed in runs():
+        for name, stage in reversed(tree.MAKERS.items()):
+            place = tree.folder(experiment, seed, stage)
+            if place and not (
+                name == "pseudo" and experiment.supervision == "ground-truth"
+            ):
+                yield f"{place}/{name}.val.h5"
+                break
+
+
 def all_evaluations():
-    # Without masks there is nothing to evaluate: ask for the predictions themselves.
-    made = {
-        f"{place}/{name}.val.h5"
-        for _, experiment, seed in runs()
-        if not CONFIG.dataset[experiment.dataset].has_masks
-        for name, stage in tree.MAKERS.items()
-        if (place := tree.folder(experiment, seed, stage))
-        and not (name == "walk" and is_direct(experiment))
-    }
     priors = evaluations(["cam", "walk", "pseudo"])
-    return priors + evaluations(["prediction"], ["val"]) + sorted(made)
+    return priors + evaluations(["prediction"], ["val"]) + sorted(set(last_files()))
 
 
 def all_tables():
@@ -67,26 +86,26 @@ def all_curves():
     ]
 
 
+def cell_files(table, experiment, seed, column):
+    """What a table cell of one seed is read from: an eval.json, or the benchmark files of jobs."""
+    if table.kind == "metrics":
+        return evaluated(experiment, seed, column, table.split)
+    if ".crf-" in column:
+        return tree.timed_crf(experiment, seed, column, table.split)
+    return tree.timed(experiment, seed, column, direct=is_direct(experiment))
+
+
 def table_rows(name):
     """[(experiment, {column: [file or files of each seed]})] of a table."""
-    table = CONFIG.tables[name]
+    table = chosen("tables", name)
     rows = []
     for row in table.experiments:
         experiment = CONFIG.experiments[row]
         cells = {}
         for column in table.columns:
-            if table.kind == "seconds":
-                files = [
-                    tree.timed(experiment, seed, column, direct=is_direct(experiment))
-                    for seed in CONFIG.seeds
-                ]
-            elif CONFIG.dataset[experiment.dataset].has_masks:
-                files = [
-                    evaluated(experiment, seed, column, table.split)
-                    for seed in CONFIG.seeds
-                ]
-            else:
-                files = []
+            files = [
+                cell_files(table, experiment, seed, column) for seed in CONFIG.seeds
+            ]
             if any(files):
                 cells[column] = files
         rows.append({"name": row, "cells": cells})
@@ -110,13 +129,13 @@ def flatten(value):
 
 def table_spec(wildcards):
     """A param: the table's recipe and the files of its cells, as canonical JSON."""
-    table = CONFIG.tables[wildcards.table].model_dump(mode="json")
+    table = chosen("tables", wildcards.table).model_dump(mode="json")
     return canonical_json({"recipe": table, "rows": table_rows(wildcards.table)})
 
 
 def gallery_columns(wildcards):
     """What a gallery shows beside image and ground truth: one column a stage."""
-    experiment = CONFIG.experiments[wildcards.experiment]
+    experiment = chosen("experiments", wildcards.experiment)
     seed, split = int(wildcards.seed), wildcards.split
     titles = {"cam": "CAM", "walk": "random walk", "pseudo": "pseudo mask"}
     columns = []
@@ -125,21 +144,21 @@ def gallery_columns(wildcards):
         if place is None or (name == "walk" and is_direct(experiment)):
             continue
         column = {"title": titles.get(name, name), "file": f"{place}/{name}.{split}.h5"}
-        if name in ("cam", "walk") and CONFIG.dataset[experiment.dataset].has_masks:
+        if name in ("cam", "walk") and evaluated(experiment, seed, name, split):
             column["threshold_from"] = f"{place}/{name}.{split}.eval.json"
         columns.append(column)
     return columns
 
 
 def gallery_truth(wildcards):
-    experiment = CONFIG.experiments[wildcards.experiment]
-    if not CONFIG.dataset[experiment.dataset].has_masks:
+    experiment = chosen("experiments", wildcards.experiment)
+    if not CONFIG.dataset[experiment.dataset].masks_for(wildcards.split, "evaluation"):
         return None
     return f"results/{experiment.dataset}/data/{wildcards.split}.masks.h5"
 
 
 def gallery_images(wildcards):
-    experiment = CONFIG.experiments[wildcards.experiment]
+    experiment = chosen("experiments", wildcards.experiment)
     return f"results/{experiment.dataset}/data/{wildcards.split}.h5"
 
 
@@ -155,7 +174,8 @@ def gallery_spec(wildcards):
     """A param: the gallery's recipe and the files of its columns, as canonical JSON."""
     return canonical_json(
         {
-            "recipe": CONFIG.galleries.model_dump(mode="json"),
+            "recipe": CONFIG.galleries.model_dump(mode="json")
+            | {"split": wildcards.split},
             "images": gallery_images(wildcards),
             "ground_truth": gallery_truth(wildcards),
             "columns": gallery_columns(wildcards),

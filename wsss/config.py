@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from wsss.affinity.recipe import AffinityRecipe
 from wsss.cam.recipe import CamRecipe
 from wsss.classifier.recipe import ClassifierRecipe
-from wsss.core.configfile import locate, numbers, resolve, with_used
+from wsss.core.configfile import locate, numbers, read_yaml, resolve, with_used
+from wsss.core.environment import expand
 from wsss.core.errors import UserError
 from wsss.core.recipe import canonical_json, did_you_mean, explain
 from wsss.crf.recipe import CrfRecipe
@@ -64,9 +64,11 @@ def parse(data: dict[str, Any], files: Iterable[Path | str] = ()) -> Config:
     """Check plain data (as YAML gives it) and build the Config.
 
     Raises UserError with one line per mistake, each with the file and line where the key stands
-    if it stands in one of `files`.
+    if it stands in one of `files`, and one for a key that such a file writes twice.
     """
     files = [Path(f) for f in files]
+    for file in files:
+        read_yaml(file)  # Snakemake, which gave `data`, keeps the last of two keys silently
     data = with_used(numbers(data), "config")
     problems: list[tuple[tuple[str, ...], str]] = []
     built: dict[str, Any] = {}
@@ -157,10 +159,13 @@ def _cross_check(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
                         f"tables.{name}.columns: '{column}': {problem}",
                     )
         else:
-            for column in set(table.columns) - set(TIMED):
-                hint = did_you_mean(column, list(TIMED))
-                path = ("tables", name, "columns")
-                yield path, f"tables.{name}.columns: '{column}': no timed stage{hint}"
+            for column in table.columns:
+                problem = _column_problem(config, column) if ".crf-" in column else None
+                if ".crf-" not in column and column not in TIMED:
+                    problem = f"no timed stage{did_you_mean(column, list(TIMED))}"
+                if problem:
+                    path = ("tables", name, "columns")
+                    yield path, f"tables.{name}.columns: '{column}': {problem}"
     if len(set(config.seeds)) != len(config.seeds) or min(config.seeds) < 0:
         yield ("seeds",), f"seeds: {config.seeds}: give each seed once, none negative"
 
@@ -193,23 +198,28 @@ def _weights(recipe: Any) -> str | None:
 
 
 def missing_surroundings(config: Config) -> list[str]:
-    """Environment variables and weights files that the experiments need and this machine lacks."""
-    problems = {}
+    """Variables, folders and weights files that the experiments need and this machine lacks."""
+    problems: list[str] = []
     for e in config.experiments.values():
-        root = getattr(config.dataset[e.dataset], "root", "")
-        if "$" in os.path.expandvars(root):
-            problems[f"dataset.{e.dataset}.root: {root}: set this environment variable"] = True
+        root = getattr(config.dataset[e.dataset], "root", None)
+        if root is not None:
+            problems += _missing(f"dataset.{e.dataset}.root", root, folder=True)
         for stage in ("classifier", "affinity", "segmentation"):
             name = getattr(e, stage)
             weights = _weights(getattr(config, stage)[name]) if name else None
-            if weights in (None, "classifier") or weights.startswith("timm:"):
-                continue
-            path = os.path.expandvars(weights)
-            if "$" in path:
-                problems[f"{stage}.{name}: weights {weights}: set this environment variable"] = True
-            elif not Path(path).is_file():
-                problems[f"{stage}.{name}: weights {weights}: no file {path}"] = True
-    return list(problems)
+            if weights not in (None, "classifier") and not weights.startswith("timm:"):
+                problems += _missing(f"{stage}.{name}: weights", weights, folder=False)
+    return list(dict.fromkeys(problems))
+
+
+def _missing(key: str, text: str, *, folder: bool) -> list[str]:
+    try:
+        path = expand(text, key)
+    except UserError as error:
+        return [str(error)]
+    if path.is_dir() if folder else path.is_file():
+        return []
+    return [f"{key}: no {'folder' if folder else 'file'} '{path}'; correct '{text}'"]
 
 
 def _column_problem(config: Config, column: str) -> str | None:
@@ -227,4 +237,6 @@ def _column_problem(config: Config, column: str) -> str | None:
                 name, "labels or background-power"
             )
             return f"crf recipe '{preset}' has unary {unary}, this file needs {needed}"
+        if name == "pseudo" and config.crf[preset].threshold == "train":
+            return f"crf recipe '{preset}' has threshold train, masks have none; give a number"
     return None

@@ -51,6 +51,15 @@ _JOBS = {
 TIMED = ("data", *_JOBS)
 
 
+def timed_crf(experiment: Experiment, seed: int, column: str, split: str) -> list[str]:
+    """The benchmark file of a dense CRF on a file of a table, such as "cam.crf-labels"."""
+    path = evaluated(experiment, seed, column, split)
+    if path is None:
+        return []
+    place, _, name = path.removesuffix(".eval.json").rpartition("/")
+    return [f"{place}/log/{name}.benchmark.tsv"]
+
+
 def timed(experiment: Experiment, seed: int, stage: str, *, direct: bool) -> list[str]:
     """Snakemake's benchmark files of a stage's jobs; direct: pseudo masks without a random walk."""
     if stage == "data":

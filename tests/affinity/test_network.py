@@ -80,3 +80,13 @@ def test_a_classifier_is_refused_as_a_model(tmp_path):
     save_file(build_pyramid(Backbone(name="resnet10t")).state_dict(), path)
     with pytest.raises(UserError, match="not written by wsss"):
         load_affinity_net(path)
+
+
+def test_a_state_of_another_backbone_is_refused(tmp_path, network_recipe):
+    recipe = network_recipe()
+    network = AffinityNet(recipe.backbone)
+    network.logit = torch.nn.Conv2d(7, 1, 1)
+    path = tmp_path / "model.safetensors"
+    save_model(path, network, {"kind": "affinity", "recipe": recipe.model_dump(mode="json")})
+    with pytest.raises(UserError, match=r"does not fit its own recipe \(.*\); train it again"):
+        load_affinity_net(path)

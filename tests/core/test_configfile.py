@@ -1,7 +1,9 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
+from wsss.config import parse
 from wsss.core.configfile import load, locate, read_recipe, resolve
 from wsss.core.errors import UserError
 
@@ -56,6 +58,7 @@ def test_exponents_without_a_dot_are_numbers(tmp_path):
         ("a: 1\nb: 2\na: 3\n", r"c\.yaml:3: key 'a' is written twice \(first on line 1\)"),
         ("a: [1\nb: 2\n", r"c\.yaml:2: not valid YAML"),
         ("- 1\n", "expected sections"),
+        ("a: {[1, 2]: 3}\n", r"c\.yaml:1: not valid YAML"),
     ],
 )
 def test_broken_yaml_names_the_line(tmp_path, text, says):
@@ -68,3 +71,9 @@ def test_locate_finds_the_deepest_key(tmp_path):
     assert locate([file], ("cam", "a", "deep", "q")).endswith("c.yaml:5")
     assert locate([file], ("cam", "a", "missing")).endswith("c.yaml:2")
     assert locate([file], ("nothing",)) == ""
+
+
+def test_a_key_written_twice_in_a_study_is_refused_though_snakemake_read_it(tmp_path):
+    file = write(tmp_path / "s.yaml", "seeds: [0]\nseeds: [1]\n")
+    with pytest.raises(UserError, match=r"s\.yaml:2: key 'seeds' is written twice"):
+        parse(yaml.safe_load(file.read_text()), [file])

@@ -179,6 +179,49 @@ def test_bad_files_are_refused_by_one_line_with_a_remedy(tmp_path, damage, says)
     assert ";" in message or "give" in message
 
 
+def broken_recipe(path):
+    with h5py.File(path, "r+") as file:
+        del file.attrs["recipe"]
+
+
+def broken_extra(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["extra"] = "{"
+
+
+def without_shapes(path):
+    with h5py.File(path, "r+") as file:
+        del file["shape"]
+
+
+@pytest.mark.parametrize("damage", [broken_recipe, broken_extra, without_shapes])
+def test_a_damaged_header_or_index_is_one_line(tmp_path, damage):
+    path = tmp_path / "m.h5"
+    write_maps(path)
+    damage(path)
+    with pytest.raises(UserError, match=r"m\.h5: damaged, .*; delete it and run again$") as caught:
+        MapReader(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_chunk_names_the_image(tmp_path):
+    path = tmp_path / "m.h5"
+    rng = np.random.default_rng(0)
+    with MapWriter(path, Header("maps", "val", CLASSES)) as writer:
+        for image_id in ("a", "b"):
+            maps = rng.random((1, 256, 256)).astype(np.float32)  # one chunk each
+            writer.add(image_id, (256, 256), np.array([1]), maps)
+    with h5py.File(path) as file:
+        chunk = file["values"].id.get_chunk_info(1)
+    with path.open("r+b") as file:
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        file.write(b"\xff" * 1000)
+    reader = MapReader(path)
+    assert reader["a"].maps.shape == (1, 256, 256)
+    with pytest.raises(UserError, match=r"m\.h5: damaged at 'b'; delete it and run again$"):
+        reader["b"]
+
+
 def test_missing_and_wrong_kind(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         MapReader(tmp_path / "none.h5")
@@ -198,7 +241,8 @@ def _read(path, image_id, queue):
     queue.put(float(MapReader(path)[image_id].maps.sum()))
 
 
-def test_many_readers_at_once(tmp_path):
+def test_many_readers_at_once(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # the processes import this file
     write_maps(tmp_path / "m.h5")
     own = MapReader(tmp_path / "m.h5")
     expected = float(own["c"].maps.sum())

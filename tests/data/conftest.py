@@ -108,5 +108,6 @@ def folder_recipe(folder):
         "kind": "folder",
         "root": str(folder),
         "classes": ["nut", "bolt"],
+        "masks": "masks",
         "train_masks_list": "train_masks.txt",
     }

@@ -1,4 +1,7 @@
 import json
+import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from wsss.core.store import ImageReader, MaskReader
 from wsss.data.cli import app
 from wsss.data.export import export_masks
 
-TOY = json.dumps({"kind": "toy", "train": 3, "val": 2, "size": 32})
+TOY = json.dumps({"kind": "toy", "train": 3, "val": 2, "size": 32, "classes": 2})
 
 
 def call(*arguments):
@@ -94,7 +97,7 @@ def test_validate_takes_a_recipe_or_its_name(arguments):
 def test_preview_shows_images_beside_their_masks(kind, voc, folder_recipe, tmp_path):
     recipe = {
         "toy": json.loads(TOY),
-        "voc": {"kind": "voc", "root": str(voc)},
+        "voc": {"kind": "voc", "root": str(voc), "classes": ["cat", "dog", "person"]},
         "folder": folder_recipe,
     }[kind]
     out = tmp_path / "sheet.png"
@@ -119,3 +122,33 @@ def test_help_has_an_example_for_every_command():
         done = call(command, "--help")
         assert done.exit_code == 0
         assert f"wsss data {command}" in done.output.replace("\n", " ")
+
+
+def documented() -> list[list[str]]:
+    """The commands at the top of the stage's page, in their order, with fewer scenes."""
+    page = (Path(__file__).parents[2] / "docs" / "stages" / "data.md").read_text()
+    block = page.split("\n    wsss ", 1)[1].split("\n\n", 1)[0]
+    lines = [line.strip().removeprefix("wsss ") for line in f"wsss {block}".splitlines()]
+    return [shlex.split(line.replace('{"kind": "toy"}', TOY)) for line in lines]
+
+
+def in_help() -> list[list[str]]:
+    """The examples in the help of the commands, in their order, with fewer scenes."""
+    examples = [command.epilog.removeprefix("Example: ") for command in app.registered_commands]
+    return [shlex.split(e.removeprefix("wsss ").replace('{"kind": "toy"}', TOY)) for e in examples]
+
+
+@pytest.mark.parametrize("examples", [documented, in_help])
+def test_every_example_runs_in_a_fresh_folder(examples, tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text(json.dumps({"dataset": {"toy": json.loads(TOY)}}))
+    monkeypatch.chdir(tmp_path)
+    commands = examples()
+    assert {command[1] for command in commands} == {
+        *("images", "masks", "validate", "export-masks", "preview")
+    }
+    for stage, *arguments in commands:
+        assert stage == "data"
+        done = call(*arguments)
+        assert done.exit_code == 0, (arguments, done.output, done.exception)
+    names = re.findall(r"--out (\S+)", " ".join(" ".join(command) for command in commands))
+    assert names and all((tmp_path / name).exists() for name in names)

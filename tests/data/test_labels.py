@@ -3,7 +3,7 @@ import json
 import pytest
 
 from wsss.core.errors import UserError
-from wsss.data.labels import image_id, read_labels, read_list, read_xml
+from wsss.data.labels import read_labels, read_xml
 
 KNOWN = ("cat", "dog", "potted plant")
 
@@ -12,27 +12,6 @@ def labels(tmp_path, name: str, text: str, known=KNOWN):
     path = tmp_path / name
     path.write_text(text)
     return read_labels(path, known)
-
-
-@pytest.mark.parametrize(
-    ("line", "name"),
-    [
-        ("2007_000032", "2007_000032"),
-        ("/JPEGImages/2007_000032.jpg", "2007_000032"),
-        ("a/b/x.y.PNG", "x.y"),
-        ("scan.001", "scan.001"),
-    ],
-)
-def test_image_id(line, name):
-    assert image_id(line) == name
-
-
-def test_lists_in_both_published_formats(tmp_path):
-    path = tmp_path / "l.txt"
-    path.write_text("2007_000032\n\n/JPEGImages/2007_000039.jpg /SegmentationClassAug/x.png\n")
-    assert read_list(path) == ["2007_000032", "2007_000039"]
-    with pytest.raises(UserError, match="no\\.txt: cannot be read"):
-        read_list(tmp_path / "no.txt")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ import pytest
 from PIL import Image
 
 from wsss.core.images import palette_png, voc_palette
-from wsss.data.layout import Layout
-from wsss.data.mask_files import MaskError, read_mask
-from wsss.data.recipe import VOC_CLASSES, VocData
+from wsss.data.mask_files import MaskError, read_mask, renumbering
+from wsss.data.recipe import VOC_CLASSES
 
 MASK = np.array([[0, 1, 20], [255, 8, 12]], np.uint8)
 
@@ -17,8 +16,7 @@ def two(left: int, right: int) -> np.ndarray:
 
 
 def new_ids(*classes: str) -> np.ndarray:
-    recipe = VocData(kind="voc", root="x", classes=classes or None)
-    return Layout(recipe, {}, Path("x"), Path("x"), {}, VOC_CLASSES).new_ids()
+    return renumbering(classes or VOC_CLASSES, VOC_CLASSES)
 
 
 def saved(tmp_path, image) -> Path:

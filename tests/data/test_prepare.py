@@ -12,6 +12,8 @@ from wsss.data.prepare import prepare_images, prepare_masks
 from wsss.data.recipe import parse
 from wsss.data.toy.scene import generate
 
+PRESENT = ["cat", "dog", "person"]  # the classes of the small devkit's train images
+
 
 def recipe_of(**fields):
     return parse(json.dumps(fields))
@@ -19,7 +21,7 @@ def recipe_of(**fields):
 
 @pytest.fixture
 def small_toy():
-    return recipe_of(kind="toy", train=5, val=3, size=32)
+    return recipe_of(kind="toy", train=5, val=3, size=32, classes=2)
 
 
 def test_toy_images_and_masks(tmp_path, small_toy):
@@ -50,7 +52,7 @@ def test_two_runs_and_any_number_of_workers_give_the_same_bytes(tmp_path, small_
 
 
 def test_voc_keeps_bytes_order_and_labels(tmp_path, voc):
-    recipe = recipe_of(kind="voc", root=str(voc))
+    recipe = recipe_of(kind="voc", root=str(voc), classes=PRESENT)
     assert prepare_images(recipe, "train", tmp_path / "t.h5") == 3
     with ImageReader(tmp_path / "t.h5") as images:
         assert images.ids == ["2007_000001", "2007_000002", "2007_000003"]
@@ -61,14 +63,14 @@ def test_voc_keeps_bytes_order_and_labels(tmp_path, voc):
 
 
 def test_voc_evaluation_and_supervision_are_other_masks_of_other_ids(tmp_path, voc):
-    recipe = recipe_of(kind="voc", root=str(voc))
+    recipe = recipe_of(kind="voc", root=str(voc), classes=PRESENT)
     images = tmp_path / "t.h5"
     prepare_images(recipe, "train", images)
     assert prepare_masks(recipe, "train", "evaluation", images, tmp_path / "e.h5") == 2
     assert prepare_masks(recipe, "train", "supervision", images, tmp_path / "s.h5") == 3
     with MaskReader(tmp_path / "e.h5") as careful, MaskReader(tmp_path / "s.h5") as coarse:
         assert (careful["2007_000002"][0] == 255).all()
-        assert set(np.unique(coarse["2007_000002"])) == {8, 12}
+        assert set(np.unique(coarse["2007_000002"])) == {1, 2}
         assert "2007_000003" in coarse and "2007_000003" not in careful
 
 
@@ -85,6 +87,21 @@ def test_voc_subset(tmp_path, voc):
     assert prepare_images(kept, "train", images) == 3
     with ImageReader(images) as read:
         assert read.labels[2].tolist() == [0, 0]
+
+
+def test_val_keeps_the_images_of_none_of_the_classes(tmp_path, voc, folder, folder_recipe):
+    """What is found in them are false positives: a subset must not hide those."""
+    recipe = recipe_of(kind="voc", root=str(voc), classes=["cat"])
+    images = tmp_path / "v.h5"
+    assert prepare_images(recipe, "val", images) == 1  # a dog
+    assert prepare_masks(recipe, "val", "evaluation", images, tmp_path / "m.h5") == 1
+    with ImageReader(images) as read, MaskReader(tmp_path / "m.h5") as masks:
+        assert read.labels.tolist() == [[0]]
+        assert set(np.unique(masks["2007_000004"])) == {0, 255}
+    (folder / "labels.csv").write_text("image,labels\np0,nut\np1,bolt\np2,\np3,\nq0,\nq1,nut\n")
+    fewer = recipe_of(**folder_recipe, keep_unlabelled=False)
+    assert prepare_images(fewer, "train", images) == 2
+    assert prepare_images(fewer, "val", images) == 2
 
 
 def test_folder(tmp_path, folder, folder_recipe):
@@ -122,14 +139,14 @@ def test_all_unreadable_images_are_reported_together(
 ):
     path = folder / "images" / "p1.jpg"
     path.write_bytes(path.read_bytes()[:200])
-    (folder / "images" / "p2.jpg").write_text("no image")
+    (folder / "images" / "p0.jpg").write_text("no image")
     (folder / "images" / "p3.jpg").write_bytes(b"")
     out = tmp_path / "t.h5"
     with pytest.raises(UserError) as caught:
         prepare_images(recipe_of(**folder_recipe), "train", out)
     first, *rest = str(caught.value).splitlines()
     assert first.startswith("train: 3 unreadable images")
-    assert ["p1.jpg" in rest[0], "p2.jpg" in rest[1], "p3.jpg" in rest[2]] == [True] * 3
+    assert ["p0.jpg" in rest[0], "p1.jpg" in rest[1], "p3.jpg" in rest[2]] == [True] * 3
     assert "0x" not in str(caught.value)
     assert list(tmp_path.glob("*.h5")) == list(tmp_path.glob(".*h5*")) == []
     recipe = recipe_of(**folder_recipe, skip_unreadable=True)
@@ -138,7 +155,13 @@ def test_all_unreadable_images_are_reported_together(
         assert prepare_images(recipe, "train", out) == 1
     assert "3 unreadable images left out" in caplog.text
     with ImageReader(out) as images:
-        assert images.ids == ["p0"] and images.labels.tolist() == [[1, 0]]
+        assert images.ids == ["p2"] and images.labels.tolist() == [[1, 1]]
+    # Without p2 no readable image of either class would be left to learn from.
+    (folder / "images" / "p2.jpg").write_bytes(b"")
+    (folder / "images" / "p0.jpg").write_bytes((folder / "images" / "q0.jpg").read_bytes())
+    with pytest.raises(UserError, match="train: class without images, 1 times: bolt"):
+        prepare_images(recipe, "train", tmp_path / "again.h5")
+    assert not (tmp_path / "again.h5").exists()
 
 
 def test_at_most_twenty_unreadable_images_are_named(tmp_path, folder, folder_recipe):
@@ -146,7 +169,7 @@ def test_at_most_twenty_unreadable_images_are_named(tmp_path, folder, folder_rec
     for name in names:
         (folder / "images" / f"{name}.jpg").write_text("no image")
     (folder / "train.txt").write_text("\n".join(names))
-    (folder / "labels.json").write_text(json.dumps({name: ["nut"] for name in names}))
+    (folder / "labels.json").write_text(json.dumps({name: ["nut", "bolt"] for name in names}))
     recipe = recipe_of(**folder_recipe, labels="labels.json")
     with pytest.raises(UserError) as caught:
         prepare_images(recipe, "train", tmp_path / "t.h5")
@@ -166,7 +189,8 @@ def test_lists_labels_and_images_are_checked_first(tmp_path, folder, folder_reci
     assert "train: missing image, 2 times: p0: not in" in text
     assert "train: missing labels, 1 times: z9: not in" in text
     assert "p1: 'blot' (did you mean 'bolt'?)" in text
-    assert len(text.splitlines()) == 4
+    assert "train: class without images, 1 times: nut" in text  # its one image is gone
+    assert len(text.splitlines()) == 5
 
 
 def test_mistakes_in_masks_are_reported_together(tmp_path, folder, folder_recipe):
@@ -203,9 +227,43 @@ def test_masks_that_cannot_be_asked_for(tmp_path, small_toy, folder, folder_reci
 
 def test_no_image_left(tmp_path, voc):
     recipe = recipe_of(kind="voc", root=str(voc), classes=["sheep"])
-    with pytest.raises(UserError, match="train: no image is left"):
+    with pytest.raises(UserError, match="train: class without images, 1 times: sheep"):
+        prepare_images(recipe, "train", tmp_path / "t.h5")
+    (voc / "JPEGImages" / "2007_000004.jpg").write_bytes(b"")
+    recipe = recipe_of(kind="voc", root=str(voc), classes=["dog"], skip_unreadable=True)
+    with pytest.raises(UserError, match="val: no image is left"):
+        prepare_images(recipe, "val", tmp_path / "v.h5")
+    assert not list(tmp_path.glob("*.h5"))
+
+
+def test_a_class_without_a_train_image_stops_generated_data_too(tmp_path):
+    recipe = recipe_of(kind="toy", train=1, val=1, size=32, classes=8, co_occurrence=0.0)
+    with pytest.raises(UserError, match=r"train: class without images, \d times: .*no classifier"):
         prepare_images(recipe, "train", tmp_path / "t.h5")
     assert not list(tmp_path.glob("*.h5"))
+    assert prepare_images(recipe, "val", tmp_path / "v.h5") == 1
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_overlapping_splits_are_refused_from_either_side(tmp_path, folder, folder_recipe, split):
+    (folder / "val.txt").write_text("q0\nq1\np1.jpg\n")
+    with pytest.raises(UserError, match="train and val: overlapping splits, 1 times: p1 "):
+        prepare_images(recipe_of(**folder_recipe), split, tmp_path / "t.h5")
+    assert not (tmp_path / "t.h5").exists()
+
+
+def test_ids_with_blanks_name_their_own_image(tmp_path, folder, folder_recipe, jpeg):
+    (folder / "images" / "p0 b.jpg").write_bytes(jpeg(seed=9))
+    (folder / "train.txt").write_text("p0 b\np1\n")
+    (folder / "labels.csv").write_text("image,labels\np0 b.jpg,nut\np1,bolt\nq0,nut\nq1,bolt\n")
+    recipe = recipe_of(**folder_recipe)
+    prepare_images(recipe, "train", tmp_path / "t.h5")
+    with ImageReader(tmp_path / "t.h5") as images:
+        assert images.ids == ["p0 b", "p1"]
+        assert images["p0 b"].data == jpeg(seed=9)
+    (folder / "train.txt").write_text("dog/p0\np1\n")
+    with pytest.raises(UserError, match=r"train\.txt: 1 ids name a folder: 'dog/p0'"):
+        prepare_images(recipe, "train", tmp_path / "t.h5")
 
 
 def test_no_root():

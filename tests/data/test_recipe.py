@@ -42,23 +42,30 @@ def test_variables_stay_unexpanded_in_the_recipe(monkeypatch):
     )
 
 
-def test_masks_are_known_without_reading_a_file():
-    voc = parse('{"kind": "voc", "root": "nowhere"}')
-    assert voc.has_masks and parse('{"kind": "toy"}').has_masks
-    assert voc.masks_for("train", "evaluation") and voc.masks_for("train", "supervision")
-    assert voc.masks_for("val", "evaluation") and not voc.masks_for("val", "supervision")
-    bare = parse('{"kind": "folder", "root": "nowhere", "classes": ["a"], "masks": null}')
-    assert not bare.has_masks
-    assert not bare.masks_for("val", "evaluation") and not bare.masks_for("train", "supervision")
-    val_only = parse(
-        '{"kind": "folder", "root": "nowhere", "classes": ["a"], "train_masks_list": null}'
-    )
-    assert val_only.masks_for("val", "evaluation")
-    assert not val_only.masks_for("train", "evaluation")
-    assert not val_only.masks_for("train", "supervision")
-    assert not val_only.has_masks
-    no_sbd = parse('{"kind": "voc", "root": "x", "supervision_masks": null}')
-    assert not no_sbd.masks_for("train", "supervision")
+FOLDER = {"kind": "folder", "root": "nowhere", "classes": ["a"]}
+VOC = {"kind": "voc", "root": "nowhere"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "evaluated", "supervised"),
+    [
+        ({"kind": "toy"}, "train val", True),
+        (VOC, "train val", True),
+        (VOC | {"train_masks_list": None}, "val", True),
+        (VOC | {"supervision_masks": None}, "train val", False),
+        (VOC | {"evaluation_masks": None}, "", True),
+        (VOC | {"evaluation_masks": None, "supervision_masks": None}, "", False),
+        (FOLDER, "", False),
+        (FOLDER | {"masks": "masks"}, "val", False),
+        (FOLDER | {"masks": "masks", "train_masks_list": "t.txt"}, "train val", True),
+    ],
+)
+def test_masks_are_known_without_reading_a_file(recipe, evaluated, supervised):
+    data = parse(json.dumps(recipe))
+    splits = ("train", "val")
+    assert [s for s in splits if data.masks_for(s, "evaluation")] == evaluated.split()
+    assert data.masks_for("train", "supervision") is supervised
+    assert not data.masks_for("val", "supervision")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +82,7 @@ def test_masks_are_known_without_reading_a_file():
         ({"kind": "voc", "root": "x", "classes": []}, "an empty list"),
         ({"kind": "voc", "root": "x", "labels": "l.xls"}, "labels 'l.xls': expected 'xml' or a"),
         ({"kind": "folder", "root": "x", "classes": ["background"]}, "id 0 is background"),
+        (FOLDER | {"train_masks_list": "t.txt"}, "train_masks_list without masks; name their"),
     ],
 )
 def test_mistakes_are_one_line_each(recipe, message):
@@ -96,7 +104,7 @@ def test_public_names_of_the_package():
 
 def test_recipes_and_help_import_nothing_heavy():
     code = (
-        "import sys, wsss.data.recipe, wsss.data.cli;"
+        "import sys, wsss.data.recipe, wsss.data.layout, wsss.data.cli;"
         "print([m for m in ('numpy', 'torch', 'h5py', 'PIL') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

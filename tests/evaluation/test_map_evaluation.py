@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from wsss.core.errors import UserError
 from wsss.core.maps import label_indices, labels_to_ids, upsample
 from wsss.core.store import Header, MapReader, MapWriter, MaskReader, MaskWriter
+from wsss.crf.recipe import CrfRecipe
 from wsss.evaluation import EvaluationRecipe, confusion_matrix, evaluate_maps, metrics
 from wsss.evaluation.cli import app
 
@@ -142,6 +143,7 @@ def test_useless_threshold_files(tmp_path, masks):
     for text, message in [
         (None, "has no threshold"),
         ("{}", "no evaluation of this version"),
+        ('{"format":"wsss evaluation","version":1}', "incomplete, without evaluated.kind, split"),
         ("{", "not JSON"),
     ]:
         if text is not None:
@@ -162,7 +164,7 @@ def test_ground_truth_of_nothing_but_ignored_pixels(tmp_path):
 
 def test_provenance_through_a_chain_of_sources(tmp_path, masks):
     source = {"kind": "maps", "recipe": TTA, "extra": {"image_labels": "given"}}
-    refined = json.dumps({"preset": "labels", "steps": 10, "threshold": 0.3})
+    refined = CrfRecipe().to_json()
     header = Header("masks", "val", NAMES, refined, {"source": source})
     with MaskWriter(tmp_path / "cam.val.crf-labels.h5", header) as writer:
         for image_id, mask in MaskReader(masks):
@@ -175,7 +177,7 @@ def test_provenance_through_a_chain_of_sources(tmp_path, masks):
     result = json.loads(out.read_text())
     assert result["metrics"]["miou"] == 1
     assert result["tta"] == TTA and result["image_labels"] == "given"
-    assert result["crf"] == {"preset": "labels", "steps": 10}
+    assert result["crf"] == {"preset": "labels", "steps": 10, "confidence": 0.7}
     assert result["threshold"] == {"value": 0.3, "how": "fixed by recipe", "source": None}
 
 

@@ -106,6 +106,14 @@ def test_a_list_chooses_the_images(tmp_path, truth):
     assert result["images"] == 2 and result["metrics"]["miou"] == 1
     with pytest.raises(UserError, match="no mask 'absent'; it was asked for"):
         evaluate_masks([predictions], [truth], RECIPE, num_classes=3, ids=[*ids, "absent"])
+    chosen.write_text("c.png\nx.a.jpg\nd e\n")
+    assert read_ids(chosen) == ["c", "x.a", "d e"]
+    chosen.write_text("x/a.b\n")
+    with pytest.raises(UserError, match=r"val\.txt: 1 ids name a folder: 'x/a\.b'"):
+        read_ids(chosen)
+    chosen.write_text("\n")
+    with pytest.raises(UserError, match="names no image; write one id a line"):
+        read_ids(chosen)
     chosen.write_text("a\nb\na\n")
     with pytest.raises(UserError, match="'a' stands there twice"):
         read_ids(chosen)

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from wsss.core.errors import UserError
 from wsss.core.images import voc_palette
 from wsss.core.store import Header, ImageRecord, ImageWriter, MapWriter, MaskWriter
+from wsss.evaluation import EvaluationRecipe, evaluate_maps
 from wsss.report import choose_images, image_miou, make_gallery
 from wsss.report.cli import app
 from wsss.report.drawing import TILE, maps_over, mask_over
@@ -127,7 +128,9 @@ def test_mistakes(folder, tmp_path):
 
 def test_the_threshold_of_an_evaluation(folder, tmp_path):
     evaluation = tmp_path / "cam.val.eval.json"
-    read = {"format": "wsss evaluation", "version": 1, "threshold": {"value": 0.5}}
+    recipe = EvaluationRecipe(fixed_threshold=0.5, start=0.5, stop=0.5)
+    read = evaluate_maps([folder / "cam.val.h5"], folder / "val.masks.h5", recipe)
+    assert read["threshold"]["value"] == 0.5
     evaluation.write_text(json.dumps(read))
     wanted = spec(folder, ["cam"]).model_dump()
     expected = make_gallery(spec(folder, ["cam"]))

@@ -16,6 +16,7 @@ def write_evaluation(path, miou, **more):
     document = {
         "format": "wsss evaluation",
         "version": 1,
+        "evaluated": {"kind": "maps", "files": ["cam.val.h5"], "made_by": None},
         "split": "val",
         "images": 100,
         "threshold": {"value": 0.3, "how": "chosen on train", "source": "x.eval.json"},
@@ -24,8 +25,12 @@ def write_evaluation(path, miou, **more):
         "image_labels": "given",
         "commit": "abc",
         "recipe": {"predicted_ignore": "error"},
-        "metrics": {"miou": miou, "fp": 1 - miou},
+        "metrics": {
+            **dict.fromkeys(("miou_foreground", "fn", "precision", "recall", "f1"), 0.5),
+            **{"miou": miou, "fp": 1 - miou, "pixel_accuracy": 0.5},
+        },
         "fixed": {"threshold": 0.25, "metrics": {"miou": miou / 2}},
+        "curve": None,
     }
     path.write_text(json.dumps(document | more))
     return str(path)

@@ -28,7 +28,10 @@ TINY = {
         "two": {"extends": "one", "label_smoothing": 0.1},
     },
     "cam": {"single": {"scales": [1.0], "flip": False}},
-    "crf": {"labels": {"unary": "labels", "steps": 1}, "scores": {"unary": "scores", "steps": 1}},
+    "crf": {
+        "labels": {"unary": "labels", "threshold": "train", "steps": 1},
+        "scores": {"unary": "scores", "steps": 1},
+    },
     "affinity": {
         "rw": {
             "method": "random-walk",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss.affinity.recipe import STRIDE, NetworkRecipe
-from wsss.core.model_file import read_model
+from wsss.core.model_file import load_into, read_model
 from wsss.core.recipe import canonical_json
 from wsss.nn.backbones import build_pyramid
 from wsss.nn.recipe import Backbone
@@ -73,9 +73,12 @@ class AffinityNet(nn.Module):
 
 
 def load_affinity_net(path: Path) -> tuple[AffinityNet, NetworkRecipe, dict[str, Any]]:
-    """The network, its recipe and the header of a model file of kind "affinity"."""
+    """The network, its recipe and the header of a model file of kind "affinity".
+
+    Raises UserError for a file of another kind, or a damaged one.
+    """
     state, about = read_model(path, "affinity")
     recipe = NetworkRecipe.from_json(canonical_json(about["recipe"]))
     network = AffinityNet(recipe.backbone)
-    network.load_state_dict(state)
+    load_into(network, state, path)
     return network, recipe, about

@@ -17,8 +17,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 from tqdm import tqdm
 
-from wsss.core.digest import code_digest
-from wsss.core.errors import UserError
+from wsss.core.atomic import replacing, told
+from wsss.core.digest import ROOT, code_digest
+from wsss.core.errors import UserError, system_problem
 
 T = TypeVar("T")
 log = logging.getLogger("wsss")
@@ -43,20 +44,21 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a file under a temporary name in its folder and rename it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def commit() -> str:
-    """The git commit of the working folder, "+" behind it with local changes, or "unknown"."""
+    """The commit of the checkout this package lies in, "+" behind it with local changes.
+
+    "unknown" for an installed package, wherever it is run from.
+    """
+    home = ROOT.parent
+    if not (home / ".git").exists():
+        return "unknown"
     try:
-        run = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        run = ["git", f"--git-dir={home / '.git'}", f"--work-tree={home}", "describe"]
+        run += ["--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
         done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
@@ -93,11 +95,12 @@ def run_card(out: str | Path, entry: Callable, recipe: str, started: float, **mo
 
 
 def start_logging(path: Path | None) -> None:
-    """Log to standard error, and to `path` too when one is given."""
+    """Log to standard error, and to `path` too when one is given; UserError if that fails."""
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w"))
+        with told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(logging.FileHandler(path, mode="w"))
     form = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
     for handler in handlers:
         handler.setFormatter(form)
@@ -107,11 +110,15 @@ def start_logging(path: Path | None) -> None:
 
 
 def run(app: Callable[[], Any]) -> None:
-    """Run a typer app: a UserError ends as one line and status 1, a bug with a traceback."""
+    """Run a typer app: what the user can mend ends as one line and status 1, a bug as a traceback.
+
+    A failed system call (no space, no permission) is the user's to mend too.
+    """
     try:
         app()
     except UserError as error:
-        for line in str(error).splitlines():
+        # A loader's worker sends its whole traceback, which ends in the message.
+        for line in str(error).rpartition(f"{UserError.__module__}.UserError: ")[2].splitlines():
             log.error("error: %s", line)
         raise SystemExit(1) from None
     except MemoryError:
@@ -119,7 +126,11 @@ def run(app: Callable[[], Any]) -> None:
             "error: out of memory; lower the batch size in the recipe or give the job more memory"
         )
         raise SystemExit(1) from None
-    except Exception:
+    except Exception as error:
+        problem = system_problem(error)
+        if problem is not None:
+            log.error("error: %s", problem)
+            raise SystemExit(1) from None
         log.error(
             "error: this is a bug in wsss, please report it with these lines:\n%s",
             traceback.format_exc(),

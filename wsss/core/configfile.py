@@ -25,7 +25,7 @@ def load(files: Iterable[Path]) -> dict[str, Any]:
     """Read the files, later over earlier recipe by recipe, and what they `use` below them."""
     merged: dict[str, Any] = {}
     for path in files:
-        merged = overlay(merged, with_used(_read(Path(path)), str(path)))
+        merged = overlay(merged, with_used(read_yaml(Path(path)), str(path)))
     return merged
 
 
@@ -39,7 +39,7 @@ def with_used(data: dict[str, Any], where: str) -> dict[str, Any]:
         path = Path(item)
         if not path.is_file():
             raise UserError(f"{where}: use: no file '{item}' (paths start at the working folder)")
-        used = overlay(used, with_used(_read(path), item))
+        used = overlay(used, with_used(read_yaml(path), item))
     return numbers(overlay(used, {k: v for k, v in data.items() if k != "use"}))
 
 
@@ -125,6 +125,8 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     seen: dict[str, int] = {}
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue  # refused below, with its line
         if key.value in seen:
             raise UserError(
                 f"{loader.name}:{key.start_mark.line + 1}: key '{key.value}' is written twice "
@@ -137,7 +139,11 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """One file as plain data.
+
+    Raises UserError for a file that cannot be read or is no YAML, and for a key written twice.
+    """
     try:
         with path.open() as stream:
             data = yaml.load(stream, Loader=_Loader)

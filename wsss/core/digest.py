@@ -20,6 +20,8 @@ NOT_NUMERIC = {"wsss.core.command", "wsss.core.digest", "wsss.core.errors"}
 @cache
 def code_digest(module: str) -> str:
     """Twelve hexadecimal digits for `module` ("wsss.crf.refine") and what it imports of wsss."""
+    if module not in closure(module):
+        raise ValueError(f"{module}: computes nothing; name the module of the function that does")
     whole = hashlib.sha256()
     for name in sorted(closure(module)):
         whole.update(f"{name} {_module_digest(name)}\n".encode())

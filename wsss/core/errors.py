@@ -1,4 +1,26 @@
-"""The one exception that a user's mistake or a bad file raises."""
+"""The one exception that a user's mistake or a bad file raises, and failed system calls as one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+
+_REMEDIES = {
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space within your quota",
+    errno.EACCES: "give access to it, or choose another folder",
+    errno.EPERM: "give access to it, or choose another folder",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EISDIR: "a folder stands there; choose another name",
+    errno.ENOTDIR: "a file stands where a folder is needed; choose another folder",
+    errno.EEXIST: "a file stands where a folder is needed; choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "check the disk",
+    errno.ESTALE: "check the network file system, then run again",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
 
 
 class UserError(Exception):
@@ -6,3 +28,31 @@ class UserError(Exception):
 
     The command line prints the message without a traceback and exits with status 1.
     """
+
+
+def cannot_write(path: str | Path, error: OSError) -> UserError:
+    """A failed write of `path` as one line: path, reason, remedy."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    remedy = _REMEDIES.get(error.errno, "choose a folder that can be written")
+    return UserError(f"{path}: cannot be written ({reason}); {remedy}")
+
+
+def system_problem(error: BaseException) -> str | None:
+    """A failed system call as one line: path, reason, remedy; None for any other error.
+
+    HDF5 and safetensors put the number of the reason into a longer text ("errno = 28").
+    """
+    text = str(error)
+    number = getattr(error, "errno", None)
+    # Of two names, as a copy or a renaming has them, the second is the one that was written.
+    path = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    if number is None:
+        match = re.search(r"(?:errno = |os error )(\d+)", text)
+        number = int(match[1]) if match else None
+    if path is None:
+        match = re.search(r"name = '([^']+)'", text)
+        path = match[1] if match else None
+    if number is None or (path is None and number not in _REMEDIES):
+        return None
+    at = "" if path is None else f"{path}: "
+    return f"{at}{os.strerror(number)}; {_REMEDIES.get(number, 'check the path, then run again')}"

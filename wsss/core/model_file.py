@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,25 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from wsss.core.atomic import replacing
 from wsss.core.errors import UserError
 
 
 def save_model(path: str | Path, network: torch.nn.Module, about: dict[str, Any]) -> None:
-    """Write the network's state, and `about` (kind, recipe, classes, …) as JSON in the header."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the network's state, and `about` (kind, recipe, classes, …) as JSON in the header.
+
+    Raises UserError where the file cannot be written.
+    """
     # Copies: safetensors refuses tensors that share memory, and tied weights are legal.
     state = {k: v.detach().cpu().contiguous().clone() for k, v in network.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(state, temporary, metadata={"wsss": json.dumps(about, sort_keys=True)})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        try:
+            save_file(state, temporary, metadata={"wsss": json.dumps(about, sort_keys=True)})
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), str(error)) from None
 
 
 def read_model(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -44,8 +48,19 @@ def read_model(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], di
                     f"{path}: safetensors, but not written by wsss; give a model of wsss"
                 )
             about = json.loads(metadata["wsss"])
+            if not isinstance(about, dict):
+                raise ValueError("its header is no object")
             if about.get("kind") != kind:
                 raise UserError(f"{path}: holds a {about.get('kind')}, but a {kind} is needed here")
             return {key: file.get_tensor(key) for key in file.keys()}, about
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path}: damaged ({error}); delete it and run again") from None
+
+
+def load_into(network: torch.nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
+    """Load the state of the model file `path`; UserError if it is not the network's own."""
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        line = str(error).splitlines()[-1].strip()
+        raise UserError(f"{path}: does not fit its own recipe ({line}); train it again") from None

@@ -58,20 +58,39 @@ def explain(error: ValidationError, model: Any) -> list[tuple[tuple[str, ...], s
     """
     lines = []
     for item in error.errors():
-        path, fields = _user_path(item["loc"], model)
+        path, fields, members = _user_path(item["loc"], model)
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = f"unknown key{did_you_mean(path[-1], fields)}"
         elif item["type"] == "missing":
             message = "missing; give it a value"
+        elif item["type"] in ("union_tag_not_found", "union_tag_invalid"):
+            key = item["ctx"]["discriminator"].strip("'")
+            path = (*path, key)
+            message = _wrong_tag(item["ctx"].get("tag"), _literals(members, key))
         elif not isinstance(item.get("input"), dict | list | BaseModel):
             message = f"{message[0].lower()}{message[1:]}, got {item['input']!r}"
         lines.append((path, f"{'.'.join(path)}: {message}" if path else message))
     return lines
 
 
-def _user_path(loc: tuple, model: Any) -> tuple[tuple[str, ...], list[str]]:
-    """`loc` without pydantic's union tags, and the keys known where its last part stands."""
+def _wrong_tag(tag: str | None, known: list[str]) -> str:
+    if tag is None:
+        return f"missing; give {' or '.join(known)}"
+    near = difflib.get_close_matches(tag, known, n=1, cutoff=0.6)
+    hint = f" (did you mean '{near[0]}'?)" if near else ""
+    return f"'{tag}' is none of {', '.join(known)}{hint}"
+
+
+def _literals(members: list[type[BaseModel]], key: str) -> list[str]:
+    """The words that `key` takes in these models, in their order."""
+    annotations = [m.model_fields[key].annotation for m in members if key in m.model_fields]
+    return [word for annotation in annotations for word in get_args(annotation)]
+
+
+def _user_path(loc: tuple, model: Any) -> tuple[tuple[str, ...], list[str], list[type[BaseModel]]]:
+    """`loc` without pydantic's union tags, the keys known where its last part stands, and the
+    models that may stand below it."""
     path: list[str] = []
     members = _models(model)
     fields: list[str] = []
@@ -88,7 +107,7 @@ def _user_path(loc: tuple, model: Any) -> tuple[tuple[str, ...], list[str]]:
             for m in _models(member.model_fields[part].annotation)
         ]
         members = below or members
-    return tuple(path), fields
+    return tuple(path), fields, members
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,13 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Float16, Int, UInt8
 
-from wsss.core.errors import UserError
+from wsss.core.atomic import discard, temporary_for, told
+from wsss.core.errors import UserError, cannot_write
+from wsss.core.sink import Sink
 
 FORMAT = "wsss"
 VERSION = 1
+_REMEDY = "delete it and run again"
 _SOFTWARE = ("wsss", "torch", "timm", "numpy", "h5py", "pydensecrf2")
 
 
@@ -75,7 +79,10 @@ class MapRecord:
 
 
 class _Writer:
-    """A file in the making: use as a context manager; only a clean exit gives it its name."""
+    """A file in the making: use as a context manager; only a clean exit gives it its name.
+
+    Raises UserError where the file cannot be written: no space, no permission, no folder.
+    """
 
     _values: tuple[Any, dict[str, Any]]  # dtype, creation options
 
@@ -90,9 +97,10 @@ class _Writer:
         self._buffered = 0
 
     def __enter__(self):
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        self._file = h5py.File(self._temporary, "w")
+        with told(self.path):
+            self._temporary = temporary_for(self.path)
+            self._sink = Sink(self._temporary)
+        self._file = h5py.File(self._sink, "w")
         dtype, options = self._values
         self._data = self._file.create_dataset("values", (0,), dtype, maxshape=(None,), **options)
         return self
@@ -111,50 +119,62 @@ class _Writer:
 
     def _flush(self) -> None:
         if self._buffered:
-            start = self._data.shape[0]
-            self._data.resize((start + self._buffered,))
-            self._data[start:] = np.concatenate(self._buffer)
+            with self._writing():
+                start = self._data.shape[0]
+                self._data.resize((start + self._buffered,))
+                self._data[start:] = np.concatenate(self._buffer)
         self._buffer, self._buffered = [], 0
 
     def _index(self) -> dict[str, np.ndarray]:
         return {}
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A failed write is told as the system told it, whatever HDF5 makes of it later."""
+        try:
+            yield
+            self._sink.check()
+        except (OSError, RuntimeError) as error:
+            failure = self._sink.error or error
+            if isinstance(failure, OSError):
+                raise cannot_write(self.path, failure) from None
+            raise
+
     def __exit__(self, kind, error, trace) -> None:
         try:
             if kind is None:
-                self._finish()
+                with self._writing():
+                    self._finish()
+                with self._writing():
+                    self._file.close()
+                    self._sink.check()
+                    os.fsync(self._sink.fileno())
+                    self._temporary.replace(self.path)
         finally:
-            self._file.close()
-            if kind is not None:
-                self._temporary.unlink(missing_ok=True)
-        if kind is None:
-            with self._temporary.open("rb") as done:
-                os.fsync(done.fileno())
-            self._temporary.replace(self.path)
+            with suppress(OSError, RuntimeError):
+                self._file.close()
+            with suppress(OSError):
+                self._sink.close()
+            discard(self._temporary)
 
     def _finish(self) -> None:
-        try:
-            self._flush()
-            text = h5py.string_dtype()
-            self._file.create_dataset("ids", data=np.array(self._ids, dtype=object), dtype=text)
-            sizes = np.array(self._sizes, dtype=np.int32).reshape(-1, 2)
-            self._file["size"] = sizes
-            self._file["offset"] = np.array(self._offset, dtype=np.int64)
-            for name, values in self._index().items():
-                self._file[name] = values
-            attributes = self._file.attrs
-            attributes["format"], attributes["version"] = FORMAT, VERSION
-            attributes["kind"], attributes["split"] = self.header.kind, self.header.split
-            attributes["classes"] = json.dumps(list(self.header.classes))
-            attributes["recipe"] = self.header.recipe
-            attributes["extra"] = json.dumps(self.header.extra or {}, sort_keys=True)
-            attributes["software"] = json.dumps(software_versions(), sort_keys=True)
-            self._file.flush()
-            attributes["complete"] = True
-        except BaseException:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
-            raise
+        self._flush()
+        text = h5py.string_dtype()
+        self._file.create_dataset("ids", data=np.array(self._ids, dtype=object), dtype=text)
+        sizes = np.array(self._sizes, dtype=np.int32).reshape(-1, 2)
+        self._file["size"] = sizes
+        self._file["offset"] = np.array(self._offset, dtype=np.int64)
+        for name, values in self._index().items():
+            self._file[name] = values
+        attributes = self._file.attrs
+        attributes["format"], attributes["version"] = FORMAT, VERSION
+        attributes["kind"], attributes["split"] = self.header.kind, self.header.split
+        attributes["classes"] = json.dumps(list(self.header.classes))
+        attributes["recipe"] = self.header.recipe
+        attributes["extra"] = json.dumps(self.header.extra or {}, sort_keys=True)
+        attributes["software"] = json.dumps(software_versions(), sort_keys=True)
+        self._file.flush()
+        attributes["complete"] = True
 
 
 class ImageWriter(_Writer):
@@ -251,7 +271,7 @@ class _Reader:
         self._offsets: dict[Path, np.ndarray] = {}
         headers = []
         for path in self.paths:
-            with _open_checked(path, self.kind) as file:
+            with _open_checked(path, self.kind) as file, _damage_told(path):
                 headers.append(_header(file))
                 ids = [i.decode() if isinstance(i, bytes) else i for i in file["ids"][:]]
                 self.ids += ids
@@ -290,7 +310,11 @@ class _Reader:
     def _flat(self, position: int) -> np.ndarray:
         path, row = self._where[position]
         offset = self._offsets[path]
-        return self._handle(path)["values"][offset[row] : offset[row + 1]]
+        values = self._handle(path)["values"]
+        try:
+            return values[offset[row] : offset[row + 1]]
+        except OSError:
+            raise UserError(f"{path}: damaged at '{self.ids[position]}'; {_REMEDY}") from None
 
     def _handle(self, path: Path) -> h5py.File:
         if self._pid != os.getpid():  # a forked loader worker must not share the parent's handle
@@ -398,33 +422,44 @@ def _header(file: h5py.File) -> Header:
 
 
 def _open_checked(path: Path, kind: str | None) -> h5py.File:
-    remedy = "delete it and run again"
     if not path.is_file():
         raise UserError(f"{path}: no such file; run the rule that makes it")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         reason = "truncated" if "truncated" in str(error) else "not an HDF5 file, or damaged"
-        raise UserError(f"{path}: {reason}; {remedy}") from None
+        raise UserError(f"{path}: {reason}; {_REMEDY}") from None
     try:
-        if file.attrs.get("format") != FORMAT:
-            raise UserError(f"{path}: an HDF5 file, but none of wsss; give a file made by wsss")
-        if file.attrs.get("version") != VERSION:
-            raise UserError(
-                f"{path}: format version {file.attrs.get('version')}, this wsss reads {VERSION}; "
-                f"{remedy}"
-            )
-        if not file.attrs.get("complete", False):
-            raise UserError(f"{path}: incomplete, its writer was stopped; {remedy}")
-        if kind is not None and file.attrs["kind"] != kind:
-            raise UserError(f"{path}: holds {file.attrs['kind']}, but {kind} are needed here")
-        offset = file["offset"]
-        if file["values"].shape[0] != offset[-1] or len(offset) != len(file["ids"]) + 1:
-            raise UserError(f"{path}: index and values disagree (damaged); {remedy}")
-    except KeyError as error:
-        file.close()
-        raise UserError(f"{path}: damaged, {error.args[0]}; {remedy}") from None
+        with _damage_told(path):
+            _check(path, file, kind)
     except UserError:
         file.close()
         raise
     return file
+
+
+def _check(path: Path, file: h5py.File, kind: str | None) -> None:
+    if file.attrs.get("format") != FORMAT:
+        raise UserError(f"{path}: an HDF5 file, but none of wsss; give a file made by wsss")
+    if file.attrs.get("version") != VERSION:
+        raise UserError(
+            f"{path}: format version {file.attrs.get('version')}, this wsss reads {VERSION}; "
+            f"{_REMEDY}"
+        )
+    if not file.attrs.get("complete", False):
+        raise UserError(f"{path}: incomplete, its writer was stopped; {_REMEDY}")
+    if kind is not None and file.attrs["kind"] != kind:
+        raise UserError(f"{path}: holds {file.attrs['kind']}, but {kind} are needed here")
+    offset = file["offset"]
+    if file["values"].shape[0] != offset[-1] or len(offset) != len(file["ids"]) + 1:
+        raise UserError(f"{path}: index and values disagree (damaged); {_REMEDY}")
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """What HDF5, JSON and NumPy say of a missing or broken part, as one line."""
+    try:
+        yield
+    except (KeyError, OSError, ValueError) as error:
+        reason = str(error.args[0] if error.args else error).splitlines()[0]
+        raise UserError(f"{path}: damaged, {reason}; {_REMEDY}") from None

@@ -25,9 +25,11 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from wsss.core.atomic import replacing
 from wsss.core.command import log, write_text
 from wsss.core.errors import UserError
 from wsss.core.random import generator, mix
@@ -91,6 +93,18 @@ class Learner(L.LightningModule):
         return loss
 
 
+class _WholeCheckpoints(TorchCheckpointIO):
+    """Lightning writes over the last checkpoint: a kill or a full disk would cost that one too."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        with replacing(path) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+
+
 class _Reseed(Callback):
     def __init__(self, seed: int):
         self.seed = seed
@@ -151,19 +165,13 @@ class _History(Callback):
 def fingerprint(recipe: str, seed: int, code: str, inputs: Sequence[Path]) -> str:
     """What a checkpoint must match to be resumed: recipe, seed, code, and the inputs' bytes.
 
-    Of inputs over 64 MiB, 64 blocks spread over the file are read, and its size.
+    recipe: canonical JSON; code: a `code_digest`. Every input is read whole.
     """
     whole = hashlib.sha256(f"{recipe}\n{seed}\n{code}\n".encode())
     for path in inputs:
-        size = path.stat().st_size
-        whole.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as file:
-            if size <= 1 << 26:
-                whole.update(file.read())
-            else:
-                for i in range(64):
-                    file.seek(i * (size - (1 << 16)) // 63)
-                    whole.update(file.read(1 << 16))
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        whole.update(f"{path.name} {digest}\n".encode())
     return whole.hexdigest()[:24]
 
 
@@ -184,7 +192,8 @@ def fit(
     `discard_checkpoints`, history in log/<name>.history.csv, TensorBoard logs in log/tensorboard.
     resume_key: a `fingerprint`; a checkpoint of another one is deleted, never resumed.
     validation: goes through `learner.validation_step` after each epoch, always the same samples.
-    Raises UserError if the data set has no full batch or the loss is not finite.
+    Raises UserError if the data set has no full batch, the loss is not finite, or a checkpoint
+    cannot be written (the one before it stays).
     """
     if len(dataset) < training.batch_size:
         raise UserError(
@@ -248,7 +257,7 @@ def fit(
         enable_progress_bar=sys.stderr.isatty(),
         num_sanity_val_steps=0,
         # One process: a Slurm job step must not make Lightning wait for siblings.
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment(), _WholeCheckpoints()],
         log_every_n_steps=max(1, min(50, len(loader))),
     )
     resume = str(last) if last.exists() else None

@@ -27,6 +27,12 @@ def refine_command(
     ],
     recipe: RecipeOption,
     out: OutOption,
+    threshold_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--threshold-from", help="Evaluation JSON whose threshold a recipe of `train` takes."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")] = 1,
 ) -> None:
     """Refine every map or mask of a file by a dense CRF on its image, into a masks file."""
@@ -35,7 +41,7 @@ def refine_command(
     from wsss.crf.refine import refine
 
     typed = CrfRecipe.from_json(recipe)
-    refine(source, images, typed, out, workers)
+    refine(source, images, typed, out, workers, threshold_from)
     run_card(out, refine, typed.to_json(), started)
 
 

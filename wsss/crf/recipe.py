@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -58,8 +58,10 @@ class CrfRecipe(CrfSettings):
         gt=0,
         le=1,
     )
-    threshold: float | None = Field(
-        None, description="Background score for labels from maps (masks need none).", gt=0, lt=1
+    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["train"] | None = Field(
+        None,
+        description="Background score for labels from maps (masks need none). train: the one that "
+        "the evaluation on train chose; for evaluation only, such a file sees ground truth.",
     )
     alpha: float | None = Field(
         None, description="Exponent of background-power (PSA: 4 and 32; OC-CSE: 6 to 24).", gt=0

@@ -12,6 +12,7 @@ from jaxtyping import Float32, Integer, UInt8
 
 from wsss.core.command import progress
 from wsss.core.errors import UserError
+from wsss.core.evaluation_file import read_evaluation
 from wsss.core.images import IGNORE, decode
 from wsss.core.maps import label_indices, upsample
 from wsss.core.parallel import imap
@@ -33,13 +34,22 @@ Mask = UInt8[np.ndarray, "h w"]
 Paths = Sequence[str | Path]
 
 
-def refine(source: Paths, images: Paths, recipe: CrfRecipe, out: str | Path, workers: int) -> None:
+def refine(
+    source: Paths,
+    images: Paths,
+    recipe: CrfRecipe,
+    out: str | Path,
+    workers: int,
+    threshold_from: Path | None = None,
+) -> None:
     """Write the masks file `out`: every record of `source` after a dense CRF on its image.
 
     `source`: shards of one maps or masks file; `images`: an images file (or shards) that holds at
     least the same ids. The ids keep their order, split and classes stay those of `source`.
+    `threshold_from`: the evaluation whose threshold a recipe with `threshold: train` takes.
     UserError where the recipe's unary does not fit the file, or the files do not fit each other.
     """
+    recipe, chosen = _with_threshold(recipe, threshold_from)
     records = _open_source(source, recipe)
     pictures = ImageReader(images)
     if records.header.classes != pictures.header.classes:
@@ -52,7 +62,8 @@ def refine(source: Paths, images: Paths, recipe: CrfRecipe, out: str | Path, wor
                 f"in {pictures.paths[0]} it has {stored[0]}x{stored[1]}; make it again"
             )
     of = records.header
-    header = Header("masks", of.split, of.classes, recipe.to_json(), {"source": of.source()})
+    made = {"source": of.source()} | chosen
+    header = Header("masks", of.split, of.classes, recipe.to_json(), made)
     refine_at = partial(_refine_one, records, pictures, recipe)
     with MaskWriter(out, header) as writer:
         for image_id, mask in progress(
@@ -61,6 +72,20 @@ def refine(source: Paths, images: Paths, recipe: CrfRecipe, out: str | Path, wor
             what="dense CRF",
         ):
             writer.add(image_id, mask)
+
+
+def _with_threshold(recipe: CrfRecipe, evaluation: Path | None) -> tuple[CrfRecipe, dict[str, str]]:
+    """The recipe with its threshold as a number, and where that came from."""
+    if (recipe.threshold == "train") != (evaluation is not None):
+        raise UserError("--threshold-from goes with a recipe of `threshold: train`, and only so")
+    if evaluation is None:
+        return recipe, {}
+    value = read_evaluation(evaluation)["threshold"]["value"]
+    if not isinstance(value, float) or not 0 < value < 1:
+        raise UserError(
+            f"{evaluation}: threshold {value} is of no use here; evaluate maps on train"
+        )
+    return recipe.model_copy(update={"threshold": value}), {"threshold_from": str(evaluation)}
 
 
 def _open_source(source: Paths, recipe: CrfRecipe) -> MapReader | MaskReader:

@@ -18,7 +18,7 @@ WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Number of 
 _TOY = """--recipe '{"kind": "toy"}'"""
 
 
-@app.command(epilog=f"Example: wsss data images {_TOY} --split train --out train.h5")
+@app.command(epilog=f"Example: wsss data images {_TOY} --split val --out val.h5")
 def images(
     recipe: RecipeOption, split: SplitOption, out: OutOption, workers: WorkersOption = 1
 ) -> None:
@@ -59,7 +59,7 @@ def masks(
     run_card(out, prepare_masks, data.to_json(), started)
 
 
-@app.command(epilog="Example: wsss data validate --configfile config.yaml --dataset voc12")
+@app.command(epilog="Example: wsss data validate --configfile config.yaml --dataset toy")
 def validate(
     recipe: Annotated[str | None, typer.Option("--recipe", help="The recipe as JSON.")] = None,
     configfile: Annotated[

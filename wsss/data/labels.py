@@ -5,26 +5,15 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from xml.etree import ElementTree
 
 from wsss.core.errors import UserError
+from wsss.core.id_list import image_id, read_text
 from wsss.core.recipe import did_you_mean
 from wsss.data.npy_labels import read_npy_labels
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 Labels = dict[str, tuple[str, ...]]
-
-
-def image_id(text: str) -> str:
-    """The id in "2007_000032", "2007_000032.jpg" or "/JPEGImages/2007_000032.jpg"."""
-    path = PurePosixPath(text)
-    return path.stem if path.suffix.lower() in SUFFIXES else path.name
-
-
-def read_list(path: Path) -> list[str]:
-    """Ids of a list file, one a line, as they stand; further words of a line are not read."""
-    return [image_id(line.split()[0]) for line in _text(path).splitlines() if line.strip()]
 
 
 def read_labels(path: Path, known: tuple[str, ...]) -> Labels:
@@ -79,18 +68,8 @@ def read_xml(path: Path, difficult: bool) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"{path}: cannot be read ({reason}); correct the recipe") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from None
-
-
 def _csv(path: Path, known: tuple[str, ...]) -> Iterable[tuple[str, Iterable[str]]]:
-    text = _text(path)
+    text = read_text(path)
     head = text.split("\n", 1)[0]
     delimiter = next((d for d in ",\t;" if d in head), ",")
     rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(row)]
@@ -129,7 +108,7 @@ def _names(field: str, known: tuple[str, ...]) -> list[str]:
 def _json(path: Path) -> Iterable[tuple[str, Iterable[str]]]:
     try:
         # As pairs: a dict would swallow an id that comes twice.
-        pairs = json.loads(_text(path), object_pairs_hook=list)
+        pairs = json.loads(read_text(path), object_pairs_hook=list)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
@@ -142,7 +121,7 @@ def _json(path: Path) -> Iterable[tuple[str, Iterable[str]]]:
 
 def _lines(path: Path, known: tuple[str, ...]) -> Iterable[tuple[str, Iterable[str]]]:
     """Lines "<id> <class> …", each class a name or its index from 0, as CLIP-ES lists COCO."""
-    for line in _text(path).splitlines():
+    for line in read_text(path).splitlines():
         words = line.split()
         if words:
             yield words[0], [_by_index(word, known) for word in words[1:]]

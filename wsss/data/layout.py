@@ -1,18 +1,13 @@
-"""Where the parts of a data set lie on disk, and what the ids in its masks mean."""
+"""Where the parts of a data set lie on disk. The workflow asks here: nothing heavy is imported."""
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Int16
-
+from wsss.core.environment import expand
 from wsss.core.errors import UserError
-from wsss.core.images import IGNORE
-from wsss.data.recipe import VOC_CLASSES, FolderData, Purpose, Split, VocData
+from wsss.data.recipe import VOC_CLASSES, FolderData, Purpose, Split, ToyData, VocData
 
 
 @dataclass(frozen=True)
@@ -38,34 +33,32 @@ class Layout:
     masks: dict[tuple[Split, Purpose], MaskFolder]
     known: tuple[str, ...]
 
-    def new_ids(self) -> Int16[np.ndarray, " 256"]:
-        """Class id by stored id: classes that are not chosen become 255, impossible ids -1."""
-        ids = np.full(256, -1, np.int16)
-        ids[0], ids[IGNORE] = 0, IGNORE
-        classes = self.recipe.class_names
-        for stored, name in enumerate(self.known, start=1):
-            ids[stored] = classes.index(name) + 1 if name in classes else IGNORE
-        return ids
-
 
 def find_layout(recipe: VocData | FolderData) -> Layout:
-    """The layout of a recipe; UserError if its root is no folder or names an unset variable."""
-    root = Path(expand(recipe.root, "root"))
+    """The layout of a recipe; UserError if its root is no folder or cannot be expanded."""
+    root = expand(recipe.root, "root")
     if not root.is_dir():
         raise UserError(f"root: no folder '{root}'; correct root or the variable in it")
     return _voc(recipe, root) if isinstance(recipe, VocData) else _folder(recipe, root)
 
 
-def expand(text: str, key: str) -> str:
-    """`text` with each ${NAME} replaced by that environment variable; UserError if one is unset."""
+def source_files(
+    recipe: ToyData | VocData | FolderData, split: Split, purpose: Purpose | None = None
+) -> list[str]:
+    """The small files that decide a split: its list and its labels file, or its list of masks.
 
-    def value(match: re.Match) -> str:
-        name = match[1]
-        if not os.environ.get(name):
-            raise UserError(f"{key}: environment variable {name} is not set; export {name}=…")
-        return os.environ[name]
-
-    return re.sub(r"\$\{(\w+)\}", value, text)
+    purpose: None for what `prepare_images` reads, else for what `prepare_masks` reads. The images,
+    masks and XML annotations themselves are too many to be named. A file that does not exist is
+    left out, so that the job runs and says what is missing. Raises UserError like `find_layout`.
+    """
+    if isinstance(recipe, ToyData):
+        return []
+    layout = find_layout(recipe)
+    if purpose is None:
+        files = [layout.lists[split], layout.labels]
+    else:
+        files = [m.listing for key, m in layout.masks.items() if key == (split, purpose)]
+    return list(dict.fromkeys(str(file) for file in files if file.is_file()))
 
 
 def _voc(recipe: VocData, root: Path) -> Layout:

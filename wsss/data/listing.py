@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from wsss.core.errors import UserError
+from wsss.core.id_list import SUFFIXES, read_list
 from wsss.core.recipe import did_you_mean
-from wsss.data.labels import SUFFIXES, read_labels, read_list, read_xml
+from wsss.data.labels import read_labels, read_xml
 from wsss.data.layout import Layout
 from wsss.data.problems import Findings
 from wsss.data.recipe import Split
@@ -23,7 +24,7 @@ LabelsOf = Callable[[str], tuple[str, ...] | None]
 class Listing:
     """The usable images of a split, in the order of its list. labels (N, C) in {0, 1}.
 
-    unlabelled: how many were left out because they hold none of the classes.
+    unlabelled: how many train images were left out because they hold none of the classes.
     """
 
     ids: tuple[str, ...]
@@ -60,6 +61,9 @@ def image_files(folder: Path) -> dict[str, list[Path]]:
 def read_listing(layout: Layout, split: Split, labels: LabelsOf, findings: Findings) -> Listing:
     """The images of a split that have a file and labels; others are reported to `findings`.
 
+    Images of none of the classes are left out of train unless the recipe keeps them. Never out of
+    val: what a network finds in them are false positives, and figures must count them.
+
     Raises UserError if the list itself or the folder of images cannot be read.
     """
     classes, known = layout.recipe.class_names, set(layout.known)
@@ -93,7 +97,7 @@ def read_listing(layout: Layout, split: Split, labels: LabelsOf, findings: Findi
                 near = did_you_mean(word, list(layout.known))
                 findings.add("unknown class", split, f"{name}: '{word}'{near}")
         row = np.array([c in found for c in classes], np.uint8)
-        if not row.any() and not layout.recipe.keep_unlabelled:
+        if split == "train" and not row.any() and not layout.recipe.keep_unlabelled:
             unlabelled += 1
         elif len(paths) == 1:
             ids.append(name)
@@ -101,6 +105,12 @@ def read_listing(layout: Layout, split: Split, labels: LabelsOf, findings: Findi
             rows.append(row)
     stacked = np.array(rows, np.uint8).reshape(-1, len(classes))
     return Listing(tuple(ids), tuple(images), stacked, unlabelled)
+
+
+def check_overlap(train: Iterable[str], val: Iterable[str], findings: Findings) -> None:
+    """Report the ids that stand in the lists of both splits."""
+    for name in sorted(set(train) & set(val)):
+        findings.add("overlapping splits", "train and val", name)
 
 
 def check_positives(

@@ -9,7 +9,7 @@ from jaxtyping import Int16, Shaped, UInt8, UInt32
 from PIL import Image
 
 from wsss.core.errors import UserError
-from wsss.core.images import voc_palette
+from wsss.core.images import IGNORE, voc_palette
 from wsss.data.reading import DECODING_ERRORS
 
 
@@ -21,8 +21,20 @@ class MaskError(UserError):
         self.kind = kind
 
 
+def renumbering(classes: tuple[str, ...], known: tuple[str, ...]) -> Int16[np.ndarray, " 256"]:
+    """Class id by stored id, where the id k ≥ 1 in a stored mask is the class known[k - 1].
+
+    Classes that are not chosen become 255, impossible ids -1.
+    """
+    ids = np.full(256, -1, np.int16)
+    ids[0], ids[IGNORE] = 0, IGNORE
+    for stored, name in enumerate(known, start=1):
+        ids[stored] = classes.index(name) + 1 if name in classes else IGNORE
+    return ids
+
+
 def read_mask(path: Path, new_ids: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarray, "h w"]:
-    """Class ids of a mask file, renumbered by `new_ids` (Layout.new_ids).
+    """Class ids of a mask file, renumbered by `new_ids` (see `renumbering`).
 
     Palette, grey, 1-bit and 16-bit PNGs hold indices (a palette's colours do not matter); RGB and
     RGBA hold VOC colours, where (224, 224, 192) is 255. Raises MaskError for a missing or damaged

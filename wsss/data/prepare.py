@@ -7,17 +7,17 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int16, UInt8
+from jaxtyping import Int16, Integer, UInt8
 from PIL import Image
 
 from wsss.core.command import log, progress
 from wsss.core.errors import UserError
+from wsss.core.id_list import read_list
 from wsss.core.parallel import imap
 from wsss.core.store import Header, ImageReader, ImageRecord, ImageWriter, MaskWriter
-from wsss.data.labels import read_list
 from wsss.data.layout import find_layout
-from wsss.data.listing import open_labels, read_listing
-from wsss.data.mask_files import MaskError, read_mask
+from wsss.data.listing import check_overlap, check_positives, open_labels, read_listing
+from wsss.data.mask_files import MaskError, read_mask, renumbering
 from wsss.data.problems import Findings
 from wsss.data.reading import read_image
 from wsss.data.recipe import FolderData, Purpose, Split, ToyData, VocData
@@ -32,19 +32,25 @@ def prepare_images(recipe: Data, split: Split, out: str | Path, workers: int = 1
 
     Files are kept byte for byte, after one full decoding that finds the damaged ones; toy scenes
     are written as PNG. Sizes are (H, W) as decoded, with EXIF orientation ignored, as masks are.
-    Raises UserError for what `find_problems` reports as errors of lists, labels and images.
+    Raises UserError for what `find_problems` reports as errors of lists, labels and images: also
+    where the lists of the two splits overlap, or a class has no train image.
     """
     header = Header("images", split, recipe.class_names, recipe.to_json())
+    positives = np.zeros(len(recipe.class_names), np.int64)
     if isinstance(recipe, ToyData):
         count = getattr(recipe, split)
         with ImageWriter(out, header) as writer:
             scenes = imap(partial(_toy_record, recipe, split), range(count), workers)
             for record in progress(scenes, total=count, what=f"{split} images"):
                 writer.add(record)
+                positives += record.labels
+            _refuse_absent_classes(recipe, split, positives)
         return count
     layout = find_layout(recipe)
     findings = Findings()
+    check_overlap(read_list(layout.lists["train"]), read_list(layout.lists["val"]), findings)
     listing = read_listing(layout, split, open_labels(layout), findings)
+    check_positives(listing.labels.sum(axis=0), recipe.class_names, split, findings)
     findings.raise_errors()
     if listing.unlabelled:
         log.info("%s: %d images without any of the classes left out", split, listing.unlabelled)
@@ -59,12 +65,14 @@ def prepare_images(recipe: Data, split: Split, out: str | Path, workers: int = 1
                 unreadable.append(f"{path}: {content}")
             else:
                 writer.add(ImageRecord(name, *content, labels))
+                positives += labels
         _report_unreadable(recipe, split, unreadable)
         written = len(listing.ids) - len(unreadable)
         if written == 0:
             raise UserError(
                 f"{split}: no image is left; check the list, the classes and the images"
             )
+        _refuse_absent_classes(recipe, split, positives)
     return written
 
 
@@ -97,7 +105,7 @@ def prepare_masks(
         ids = [name for name in ids if name in listed]
         if not ids:
             raise UserError(f"{place.listing}: names none of the images in {images}; correct it")
-        task = partial(_read_mask, layout.new_ids())
+        task = partial(_read_mask, renumbering(recipe.class_names, layout.known))
         items = [place.folder / f"{name}.png" for name in ids]
     findings = Findings()
     header = Header("masks", split, recipe.class_names, recipe.to_json(), {"purpose": purpose})
@@ -143,6 +151,14 @@ def _read_mask(
         return read_mask(path, new_ids)
     except MaskError as error:
         return error
+
+
+def _refuse_absent_classes(
+    recipe: Data, split: Split, positives: Integer[np.ndarray, " c"]
+) -> None:
+    findings = Findings()
+    check_positives(positives, recipe.class_names, split, findings)
+    findings.raise_errors()
 
 
 def _report_unreadable(recipe: VocData | FolderData, split: Split, unreadable: list[str]) -> None:

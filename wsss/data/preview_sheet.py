@@ -12,11 +12,11 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageOps
 
 from wsss.core.errors import UserError
+from wsss.core.id_list import read_list
 from wsss.core.images import IGNORE, decode, voc_palette
-from wsss.data.labels import read_list
 from wsss.data.layout import find_layout
 from wsss.data.listing import open_labels, read_listing
-from wsss.data.mask_files import read_mask
+from wsss.data.mask_files import read_mask, renumbering
 from wsss.data.prepare import toy_id
 from wsss.data.problems import Findings
 from wsss.data.reading import read_image
@@ -73,13 +73,14 @@ def _samples(recipe: ToyData | VocData | FolderData, split: Split, count: int) -
         if (split, purpose) in layout.masks:
             place = layout.masks[split, purpose]
             listed |= dict.fromkeys(read_list(place.listing), place.folder)
+    new_ids = renumbering(recipe.class_names, layout.known)
     for i in _spread(len(listing.ids), count):
         name, content = listing.ids[i], read_image(listing.images[i])
         if isinstance(content, str):
             raise UserError(f"{listing.images[i]}: {content}; replace the file")
         mask = None
         if name in listed:
-            mask = read_mask(listed[name] / f"{name}.png", layout.new_ids())
+            mask = read_mask(listed[name] / f"{name}.png", new_ids)
         yield name, decode(content[0]), mask, _names(recipe, listing.labels[i])
 
 

@@ -21,7 +21,7 @@ VOC_CLASSES = (
 # A toy class is named after the mark that tells its objects from those of other classes.
 TOY_CLASSES = ("ring", "cross", "bars", "checks", "dots", "star", "triangle", "half")
 
-_ROOT = "Folder of the data set; ${NAME} stands for an environment variable, read at run time."
+_ROOT = "Folder of the data set; ${NAME} (an environment variable) and ~ are read at run time."
 _UNREADABLE = "Leave out images that cannot be decoded, with a warning, instead of stopping."
 
 
@@ -36,11 +36,6 @@ class _Data(Recipe):
     @abstractmethod
     def masks_for(self, split: Split, purpose: Purpose) -> bool:
         """Whether `prepare_masks` can make this file; supervision is for train only."""
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether results can be evaluated: thresholds are chosen on train, figures are of val."""
-        return self.masks_for("train", "evaluation") and self.masks_for("val", "evaluation")
 
 
 class ToyData(_Data):
@@ -138,7 +133,7 @@ class VocData(_Data):
         None, description="Subset of the 20 classes, in the order of their new ids; null: all."
     )
     keep_unlabelled: bool = Field(
-        False, description="Keep images that hold none of the classes (all labels 0)."
+        False, description="Keep train images of none of the classes (all labels 0); val does."
     )
     skip_unreadable: bool = Field(False, description=_UNREADABLE)
 
@@ -172,7 +167,7 @@ class VocData(_Data):
 
 
 class FolderData(_Data):
-    """A folder of one's own: images/, a labels file, train.txt, val.txt, and masks/ if any."""
+    """A folder of one's own: images/, a labels file, train.txt, val.txt, and masks if any."""
 
     kind: Literal["folder"]
     root: str = Field(description=_ROOT)
@@ -183,13 +178,14 @@ class FolderData(_Data):
     train_list: str = Field("train.txt", description="File of the train ids, below root.")
     val_list: str = Field("val.txt", description="File of the validation ids, below root.")
     images: str = Field("images", description="Folder of the images, below root.")
-    masks: str | None = Field("masks", description="Folder of the masks, below root; null: none.")
+    masks: str | None = Field(
+        None, description="Folder of the masks of all val images, below root; null: none."
+    )
     train_masks_list: str | None = Field(
-        "train.txt",
-        description="File of the train ids that have a mask, below root; null: none has.",
+        None, description="File of the train ids that have a mask too, below root; null: none has."
     )
     keep_unlabelled: bool = Field(
-        True, description="Keep images that hold none of the classes: they are the negatives."
+        True, description="Keep train images of none of the classes, as negatives; val does."
     )
     skip_unreadable: bool = Field(False, description=_UNREADABLE)
 
@@ -205,6 +201,12 @@ class FolderData(_Data):
     @model_validator(mode="after")
     def _labels_format(self) -> FolderData:
         _check_suffix(self.labels, (".csv", ".json", ".txt", ".npy"), "")
+        return self
+
+    @model_validator(mode="after")
+    def _masks_of_train(self) -> FolderData:
+        if self.masks is None and self.train_masks_list is not None:
+            raise ValueError("train_masks_list without masks; name their folder: `masks: masks`")
         return self
 
     @property

@@ -12,11 +12,17 @@ from jaxtyping import Int16, UInt8
 
 from wsss.core.command import progress
 from wsss.core.errors import UserError
+from wsss.core.id_list import read_list
 from wsss.core.parallel import imap
-from wsss.data.labels import read_list
 from wsss.data.layout import Layout, find_layout
-from wsss.data.listing import LabelsOf, check_positives, open_labels, read_listing
-from wsss.data.mask_files import MaskError, read_mask
+from wsss.data.listing import (
+    LabelsOf,
+    check_overlap,
+    check_positives,
+    open_labels,
+    read_listing,
+)
+from wsss.data.mask_files import MaskError, read_mask, renumbering
 from wsss.data.prepare import size_mismatch, toy_id
 from wsss.data.problems import Findings, Problem
 from wsss.data.reading import read_image
@@ -56,7 +62,8 @@ def find_problems(
         findings.add("missing file", "data set", str(error))
         return findings.problems()
     tasks = list(_tasks(layout, findings))
-    found = imap(partial(_check_files, recipe.class_names, layout.new_ids()), tasks, workers)
+    new_ids = renumbering(recipe.class_names, layout.known)
+    found = imap(partial(_check_files, recipe.class_names, new_ids), tasks, workers)
     for lines in progress(found, total=len(tasks), what="validate"):
         for line in lines:
             findings.add(*line)
@@ -70,11 +77,11 @@ def _tasks(layout: Layout, findings: Findings) -> Iterator[_Task]:
     except UserError as error:
         findings.add("missing file", "labels", str(error))
         labels = None
-    lists: dict[Split, set[str]] = {}
+    lists: dict[Split, list[str]] = {}
     for split in SPLITS:
         try:
             listing = read_listing(layout, split, labels or _all_classes(layout), findings)
-            lists[split] = set(read_list(layout.lists[split]))
+            lists[split] = read_list(layout.lists[split])
         except UserError as error:
             findings.add("missing file", split, str(error))
             continue
@@ -86,8 +93,7 @@ def _tasks(layout: Layout, findings: Findings) -> Iterator[_Task]:
                 (where, folder / f"{name}.png") for where, folder, ids in places if name in ids
             )
             yield _Task(split, name, image, None if labels is None else row, masks)
-    for name in sorted(lists.get("train", set()) & lists.get("val", set())):
-        findings.add("overlapping splits", "train and val", name)
+    check_overlap(lists.get("train", ()), lists.get("val", ()), findings)
 
 
 def _all_classes(layout: Layout) -> LabelsOf:

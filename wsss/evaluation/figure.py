@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from wsss.core.errors import UserError
-from wsss.evaluation.record import read_document
+from wsss.core.evaluation_file import read_evaluation
 
 # Okabe and Ito's colours, which colour-blind readers tell apart too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -23,7 +23,7 @@ def curve_figure(evaluations: Sequence[Path]) -> bytes:
     A dot marks the threshold that was reported, a ring the fixed one nobody tuned. Raises UserError
     for a file without a curve (masks, arg-max of scores).
     """
-    read = [read_document(path) for path in evaluations]
+    read = [read_evaluation(path) for path in evaluations]
     for path, evaluation in zip(evaluations, read, strict=True):
         if evaluation["curve"] is None:
             raise UserError(f"{path}: has no curve, it is of {_kind(evaluation)}; give one of maps")

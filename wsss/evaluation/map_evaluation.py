@@ -12,13 +12,14 @@ from jaxtyping import Float, Int, Int64, UInt8
 
 from wsss.core.command import progress
 from wsss.core.errors import UserError
+from wsss.core.evaluation_file import read_evaluation
 from wsss.core.maps import upsample
 from wsss.core.parallel import imap
 from wsss.core.store import MapReader, MaskReader
 from wsss.evaluation.checks import check_splits, listed
 from wsss.evaluation.confusion import confusion_matrix
 from wsss.evaluation.recipe import EvaluationRecipe
-from wsss.evaluation.record import Threshold, curve_values, document, figures, read_document
+from wsss.evaluation.record import Threshold, curve_values, document, figures
 from wsss.evaluation.sweep import Sweep
 
 
@@ -151,7 +152,7 @@ def arg_max(
 
 
 def _trained_threshold(path: Path) -> float:
-    value = read_document(path)["threshold"]["value"]
+    value = read_evaluation(path)["threshold"]["value"]
     if value is None:
         raise UserError(f"{path}: has no threshold; give the evaluation of the same maps on train")
     return float(value)

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from wsss.core.errors import UserError
+from wsss.core.id_list import read_list
 from wsss.core.store import Header, MaskReader
 
 
@@ -59,13 +60,8 @@ def open_masks(paths: Sequence[Path]) -> PngMasks | MaskReader:
 
 
 def read_ids(path: Path) -> list[str]:
-    """Image ids, one a line; of `/JPEGImages/2007_000032.jpg …` the name without its ending."""
-    try:
-        lines = path.read_text().split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: unreadable ({error}); give a text file of image ids") from None
-    ids = [line.split()[0] for line in lines if line.strip()]
-    ids = [Path(i).stem if "/" in i else i for i in ids]
+    """Image ids of a list, read as a data set's lists are; UserError for none, or one twice."""
+    ids = read_list(path)
     if not ids:
         raise UserError(f"{path}: names no image; write one id a line")
     if len(set(ids)) < len(ids):

@@ -13,13 +13,11 @@ from jaxtyping import Int64
 
 from wsss.core.command import commit, log
 from wsss.core.errors import UserError
+from wsss.core.evaluation_file import FORMAT, VERSION
 from wsss.core.store import Header
 from wsss.evaluation.measures import Metrics, metrics
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.evaluation.sweep import Curve
-
-FORMAT = "wsss evaluation"
-VERSION = 1
 
 
 class Threshold(NamedTuple):
@@ -76,7 +74,7 @@ def document(
         "classes": list(classes),
         "threshold": threshold._asdict(),
         "tta": _stated(made_by, "tta", ("scales", "flip")),
-        "crf": _stated(made_by, "crf", ("preset", "steps")),
+        "crf": _crf(made_by),
         "image_labels": _stated(made_by, "image_labels", ()),
         "seed": seed,
         "commit": commit(),
@@ -99,19 +97,6 @@ def curve_values(curve: Curve) -> dict[str, list[float | None]]:
     names = ("miou", "miou_foreground", "fp", "fn", "precision", "recall")
     values = {name: [point[name] for point in points] for name in names}
     return {"thresholds": curve.thresholds.tolist()} | values
-
-
-def read_document(path: Path) -> dict[str, Any]:
-    """An evaluation JSON; UserError for anything else."""
-    try:
-        read = json.loads(path.read_text())
-    except OSError:
-        raise UserError(f"{path}: no such file; run the evaluation that makes it") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); make it again") from None
-    if not isinstance(read, dict) or (read.get("format"), read.get("version")) != (FORMAT, VERSION):
-        raise UserError(f"{path}: no evaluation of this version of wsss; make it again")
-    return read
 
 
 def to_text(read: dict[str, Any]) -> str:
@@ -148,6 +133,15 @@ def _stated(made_by: list[dict[str, Any]], name: str, keys: tuple[str, ...]) -> 
         if keys and all(key in about["recipe"] for key in keys):
             return {key: about["recipe"][key] for key in keys}
     return None
+
+
+def _crf(made_by: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The CRF of the chain; `preset` is null for a pairwise term of one's own, then `pairwise`."""
+    stated = _stated(made_by, "crf", ("preset", "pairwise", "steps", "confidence"))
+    if stated is None:
+        return None
+    own = {"pairwise": stated["pairwise"]} if stated.get("pairwise") is not None else {}
+    return {key: stated.get(key) for key in ("preset", "steps", "confidence")} | own
 
 
 def _per_class(

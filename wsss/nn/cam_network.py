@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from wsss.core.errors import UserError
-from wsss.core.model_file import read_model
+from wsss.core.model_file import load_into, read_model
 from wsss.core.recipe import canonical_json
 from wsss.nn.backbones import build_trunk, freeze_batch_norm
 from wsss.nn.recipe import Backbone
@@ -59,11 +58,7 @@ def load_cam_network(path: str | Path, output_stride: int | None = None) -> Trai
         plain["output_stride"] = output_stride
     backbone = Backbone.from_json(canonical_json(plain))
     network = CamNetwork(backbone, len(about["classes"]))
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        line = str(error).splitlines()[-1].strip()
-        raise UserError(f"{path}: does not fit its own recipe ({line}); train it again") from None
+    load_into(network, state, path)
     return TrainedCamNetwork(
         network, backbone, tuple(about["classes"]), about["recipe"], about["seed"]
     )

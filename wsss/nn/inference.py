@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
-
-# oneDNN plans each convolution anew for each input shape and keeps 1024 plans by default: less than
-# the shapes of one data set at four scales, and a plan costs more than the convolution.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
 import numpy as np
 import torch

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import log, run_card, write_bytes, write_text
+from wsss.core.command import log, run_card, write_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Tables over experiments and seeds; galleries.")
 
@@ -28,15 +28,13 @@ def table(
 ) -> None:
     """Make a table of figures or run times: mean and standard deviation over seeds."""
     started = time.monotonic()
-    from wsss.report.render import to_csv, to_latex, to_markdown
+    from wsss.report.render import write_tables
     from wsss.report.spec import TableSpec, parse
-    from wsss.report.table import make_table
 
     wanted = parse(spec, TableSpec)
-    made = make_table(wanted)
-    for out, text in ((out_csv, to_csv), (out_md, to_markdown), (out_tex, to_latex)):
-        write_text(out, text(made))
-        run_card(out, make_table, wanted.recipe.to_json(), started)
+    made = write_tables(wanted, csv=out_csv, markdown=out_md, latex=out_tex)
+    for out in (out_csv, out_md, out_tex):
+        run_card(out, write_tables, wanted.recipe.to_json(), started)
     log.info("%s: %d rows, %d columns", out_md, len(made.cells), len(made.columns))
 
 

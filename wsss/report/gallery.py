@@ -11,11 +11,11 @@ from jaxtyping import UInt8
 
 from wsss.core.command import progress
 from wsss.core.errors import UserError
+from wsss.core.evaluation_file import read_evaluation
 from wsss.core.images import IGNORE, decode
 from wsss.core.maps import label_indices, labels_to_ids, upsample
 from wsss.core.store import ImageReader, MapReader, MapRecord, MaskReader, file_kind
 from wsss.report.drawing import Row, Tile, draw_gallery, maps_over, mask_over, plain
-from wsss.report.evaluation_file import read_evaluation
 from wsss.report.recipe import GalleryRecipe
 from wsss.report.selection import choose_images, image_miou
 from wsss.report.spec import GalleryColumn, GallerySpec

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 
-from wsss.report.table import Cell, Table, best
+from wsss.core.command import write_text
+from wsss.report.spec import TableSpec
+from wsss.report.table import Cell, Table, best, make_table
 
 BLANK = "–"
 _LATEX = str.maketrans(
@@ -20,6 +23,14 @@ _LATEX = str.maketrans(
         **{c: f"\\{c}" for c in "&%$#_{}"},
     }
 )
+
+
+def write_tables(spec: TableSpec, *, csv: Path, markdown: Path, latex: Path) -> Table:
+    """Make a table and write it in its three forms; errors as `make_table`."""
+    table = make_table(spec)
+    for out, text in ((csv, to_csv), (markdown, to_markdown), (latex, to_latex)):
+        write_text(out, text(table))
+    return table
 
 
 def to_frame(table: Table) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss.core.errors import UserError
-from wsss.report.evaluation_file import read_evaluation
+from wsss.core.evaluation_file import read_evaluation
 from wsss.report.notes import metric_notes, seconds_notes
 from wsss.report.recipe import TableRecipe
 from wsss.report.spec import TableSpec

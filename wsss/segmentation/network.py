@@ -12,8 +12,7 @@ from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3Plus
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsss.core.errors import UserError
-from wsss.core.model_file import read_model
+from wsss.core.model_file import load_into, read_model
 from wsss.core.recipe import canonical_json
 from wsss.nn.backbones import build_pyramid, freeze_batch_norm
 from wsss.nn.recipe import Backbone
@@ -76,9 +75,5 @@ def load_segmenter(path: str | Path) -> TrainedSegmenter:
     state, about = read_model(path, "segmentation")
     backbone = Backbone.from_json(canonical_json(about["recipe"]["backbone"]))
     network = DeepLabV3Plus(backbone, 1 + len(about["classes"]))
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        line = str(error).splitlines()[-1].strip()
-        raise UserError(f"{path}: does not fit its own recipe ({line}); train it again") from None
+    load_into(network, state, path)
     return TrainedSegmenter(network, backbone, tuple(about["classes"]), about["seed"])

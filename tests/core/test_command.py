@@ -1,0 +1,147 @@
+import errno
+import json
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from wsss.core import command
+from wsss.core.command import card_path, commit, log, run, run_card, start_logging, write_text
+from wsss.core.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def own_logging():
+    kept = log.handlers, log.level, log.propagate
+    yield
+    log.handlers, log.level, log.propagate = kept
+
+
+def raising(error):
+    def app():
+        raise error
+
+    return app
+
+
+def ends_with(error, capsys) -> tuple[int, list[str]]:
+    start_logging(None)
+    with pytest.raises(SystemExit) as caught:
+        run(raising(error))
+    lines = capsys.readouterr().err.splitlines()
+    return caught.value.code, [line.split(" ", 1)[1] for line in lines if line[2:3] == ":"]
+
+
+@pytest.mark.parametrize(
+    ("error", "lines"),
+    [
+        (UserError("a: bad; mend it"), ["error: a: bad; mend it"]),
+        (UserError("a: bad\nb: bad"), ["error: a: bad", "error: b: bad"]),
+        (
+            UserError(
+                "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most "
+                "recent call last):\n  line\nwsss.core.errors.UserError: a: bad; mend it\n"
+            ),
+            ["error: a: bad; mend it"],
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/r/a.h5"),
+            ["error: /r/a.h5: No space left on device; free space on its disk"],
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            ["error: No space left on device; free space on its disk"],
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/r"),
+            ["error: /r: Permission denied; give access to it, or choose another folder"],
+        ),
+        (
+            RuntimeError("Driver write failed (filename = '/r/a.h5', errno = 28, error message"),
+            ["error: /r/a.h5: No space left on device; free space on its disk"],
+        ),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "x.txt"),
+            ["error: x.txt: No such file or directory; check the path, then run again"],
+        ),
+        (
+            MemoryError(),
+            [
+                "error: out of memory; lower the batch size in the recipe "
+                "or give the job more memory"
+            ],
+        ),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_status_1(error, lines, capsys):
+    assert ends_with(error, capsys) == (1, lines)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shape"), KeyError("x"), OSError("odd")])
+def test_a_bug_has_a_traceback_and_status_70(error, capsys):
+    start_logging(None)
+    with pytest.raises(SystemExit) as caught:
+        run(raising(error))
+    assert caught.value.code == 70
+    text = capsys.readouterr().err
+    assert "this is a bug in wsss" in text and "Traceback" in text
+
+
+def test_the_log_file_has_the_lines(tmp_path):
+    start_logging(tmp_path / "log" / "a.log")
+    log.info("hello")
+    log.handlers[1].flush()
+    assert (tmp_path / "log" / "a.log").read_text().endswith(" hello\n")
+
+
+def test_an_unwritable_log_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as caught:
+        run(lambda: start_logging(tmp_path / "file" / "a.log"))
+    assert caught.value.code == 1
+    with pytest.raises(UserError, match=r"a\.log: cannot be written \(.*; a file stands where"):
+        start_logging(tmp_path / "file" / "a.log")
+
+
+def test_write_text_replaces_whole(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    write_text(path, "one")
+    write_text(path, "µ")
+    assert path.read_text(encoding="utf-8") == "µ"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_run_card(tmp_path):
+    from wsss.core.maps import upsample
+
+    out = tmp_path / "a.h5"
+    run_card(out, upsample, '{"x":1}', time.monotonic(), note="n")
+    card = json.loads(card_path(out).read_text())
+    assert card_path(out) == tmp_path / "log" / "a.h5.run.json"
+    assert (card["output"], card["recipe"], card["note"]) == ("a.h5", {"x": 1}, "n")
+    assert card["entry"] == "wsss.core.maps" and len(card["code"]) == 12
+    assert 0 <= card["seconds"] < 60
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_commit_is_that_of_the_package_and_not_of_the_working_folder(tmp_path, monkeypatch):
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        run = ["git", "-C", tmp_path, *who, *arguments]
+        return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
+
+    git("init")
+    (tmp_path / "wsss").mkdir()
+    (tmp_path / "wsss" / "a.py").write_text("")
+    git("add", "wsss/a.py")
+    git("commit", "-m", "a")
+    monkeypatch.chdir(tmp_path)
+    installed = tmp_path / "site-packages" / "wsss"
+    monkeypatch.setattr(command, "ROOT", installed)
+    assert commit() == "unknown"
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(command, "ROOT", tmp_path / "wsss")
+    assert commit() == git("rev-parse", "--short=12", "HEAD")
+    (tmp_path / "wsss" / "a.py").write_text("x = 1\n")
+    assert commit().endswith("+")

@@ -1,0 +1,217 @@
+"""The training loop on a network of three numbers: resumption, signals, divergence."""
+
+import csv
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from wsss.core.errors import UserError
+from wsss.core.model_file import save_model
+from wsss.core.train import EpochSampler, Learner, Seeded, discard_checkpoints, fingerprint, fit
+from wsss.core.training_recipe import Training
+
+EPOCHS, IMAGES, BATCH = 3, 8, 4
+
+
+class Noisy(Dataset):
+    """Points near a plane; the noise is drawn anew each time, as augmentations are."""
+
+    def __len__(self):
+        return IMAGES
+
+    def __getitem__(self, index):
+        return torch.rand(2) + index, torch.tensor(float(index))
+
+
+class Line(Learner):
+    """Linear regression with dropout; `hook(learner)` is called before each batch."""
+
+    def __init__(self, hook=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = nn.Linear(2, 1)
+        self.hook = hook
+        self.steps = []
+
+    def loss(self, batch):
+        self.steps.append(self.current_epoch)
+        scale = self.hook(self) if self.hook else None
+        points, values = batch
+        guess = self.network(nn.functional.dropout(points, 0.2))[:, 0]
+        loss = ((guess - values) ** 2).mean() * (1.0 if scale is None else scale)
+        return loss, {"guess": guess.mean().detach()}
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1e-3, momentum=0.9)
+
+
+def train(folder, hook=None, key="key", **options):
+    """Train to the end and save; the learner, and the model file."""
+    torch.set_num_threads(1)
+    learner = Line(hook)
+    out = folder / "model.safetensors"
+    training = Training(epochs=EPOCHS, batch_size=BATCH)
+    defaults = {"seed": 1, "out": out, "resume_key": key, "workers": 0}
+    fit(learner, Noisy(), training, **defaults | options)
+    save_model(out, learner.network, {"kind": "line"})
+    discard_checkpoints(out)
+    return learner, out
+
+
+def rows(out):
+    with (out.parent / "log" / f"{out.name}.history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    learner, out = train(tmp_path_factory.mktemp("whole"))
+    assert learner.steps == [0, 0, 1, 1, 2, 2]
+    return out
+
+
+def at(epoch, action):
+    """A hook that acts at the second batch of an epoch."""
+    return lambda learner: action() if learner.steps[-2:] == [epoch, epoch] else None
+
+
+def killed():
+    raise KeyError("killed")
+
+
+def test_a_killed_run_ends_with_the_same_bytes(whole, tmp_path):
+    with pytest.raises(KeyError, match="killed"):
+        train(tmp_path, at(1, killed))
+    assert not (tmp_path / "model.safetensors").exists()
+    with pytest.raises(KeyError, match="killed"):
+        train(tmp_path, at(2, killed))
+    learner, out = train(tmp_path)
+    assert learner.steps == [2, 2]
+    assert out.read_bytes() == whole.read_bytes()
+    assert rows(out) == rows(whole)
+    assert {p.name for p in tmp_path.iterdir()} == {"model.safetensors", "log"}
+
+
+def test_another_seed_is_another_network(whole, tmp_path):
+    assert train(tmp_path, seed=2)[1].read_bytes() != whole.read_bytes()
+
+
+def test_a_stale_checkpoint_is_deleted_and_never_resumed(whole, tmp_path):
+    with pytest.raises(KeyError, match="killed"):
+        train(tmp_path, at(2, killed), key="other recipe")
+    learner, out = train(tmp_path)
+    assert learner.steps == [0, 0, 1, 1, 2, 2]
+    assert out.read_bytes() == whole.read_bytes()
+    assert {p.name for p in tmp_path.iterdir()} == {"model.safetensors", "log"}
+
+
+def test_sigterm_is_status_143_and_keeps_the_checkpoint(whole, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught:
+        train(tmp_path, at(1, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert (tmp_path / ".checkpoints-model" / "key" / "last.ckpt").is_file()
+    learner, out = train(tmp_path)
+    assert 0 not in learner.steps
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_disk_that_fills_up_leaves_the_checkpoint_before(whole, tmp_path, monkeypatch):
+    write = Path.write_bytes
+    written = []
+
+    def fills_up(path, data):
+        if ".ckpt." in path.name:
+            written.append(path)
+            if len(written) == 2:
+                write(path, bytes(data)[:100])
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fills_up)
+        with pytest.raises(UserError, match=r"last\.ckpt: cannot be written \(No space left"):
+            train(tmp_path)
+    folder = tmp_path / ".checkpoints-model" / "key"
+    assert [p.name for p in folder.iterdir()] == ["last.ckpt"]
+    learner, out = train(tmp_path)
+    assert learner.steps == [1, 1, 2, 2]
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_one_line(tmp_path, scale):
+    with pytest.raises(UserError, match=r"training diverged: loss is (nan|inf) in epoch 2") as e:
+        train(tmp_path, at(1, lambda: scale))
+    assert "\n" not in str(e.value) and "lower optimizer.lr" in str(e.value)
+    assert not (tmp_path / "model.safetensors").exists()
+    assert (tmp_path / ".checkpoints-model" / "key" / "last.ckpt").is_file()
+
+
+def test_too_few_images_for_a_batch(tmp_path):
+    with pytest.raises(UserError, match="8 training images make no full batch of 16"):
+        fit(
+            Line(),
+            Noisy(),
+            Training(batch_size=16),
+            seed=0,
+            out=tmp_path / "m.safetensors",
+            resume_key="key",
+            workers=0,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_order_and_samples_depend_on_seed_epoch_and_index_alone():
+    def order(seed, epoch):
+        sampler = EpochSampler(50, seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(1, 3) == order(1, 3)
+    assert sorted(order(1, 3)) == [(3, i) for i in range(50)]
+    assert len({tuple(i for _, i in order(s, e)) for s in (1, 2) for e in (0, 1)}) == 4
+    samples = Seeded(Noisy(), 1)
+    first = samples[(0, 5)][0]
+    state = torch.get_rng_state()
+    assert not torch.equal(first, samples[(1, 5)][0])
+    assert torch.equal(first, samples[(0, 5)][0])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_fingerprint_sees_every_byte(tmp_path):
+    path = tmp_path / "train.h5"
+    size = 70 << 20
+
+    def written(position):
+        with path.open("wb") as file:
+            file.truncate(size)
+            file.seek(position)
+            file.write(b"\x01")
+        return fingerprint("{}", 0, "abc", [path])
+
+    places = [0, size // 3 + 1, size // 3 + 2, size - 1]
+    seen = [written(place) for place in places]
+    assert len(set(seen)) == len(places) and written(0) == seen[0]
+
+
+def test_fingerprint_sees_recipe_seed_code_and_files(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_text("1")
+    b.write_text("2")
+    made = [
+        fingerprint("{}", 0, "c", [a, b]),
+        fingerprint('{"x":1}', 0, "c", [a, b]),
+        fingerprint("{}", 1, "c", [a, b]),
+        fingerprint("{}", 0, "d", [a, b]),
+        fingerprint("{}", 0, "c", [a]),
+        fingerprint("{}", 0, "c", []),
+    ]
+    assert len(set(made)) == len(made)

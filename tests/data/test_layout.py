@@ -1,0 +1,50 @@
+import json
+
+import pytest
+
+from wsss.core.errors import UserError
+from wsss.data.layout import source_files
+from wsss.data.recipe import parse
+
+
+def sources(split, purpose=None, **fields):
+    return source_files(parse(json.dumps(fields)), split, purpose)
+
+
+def test_sources_of_generated_scenes():
+    assert sources("train", kind="toy") == sources("val", "evaluation", kind="toy") == []
+
+
+def test_sources_of_voc(voc):
+    lists = voc / "ImageSets" / "Segmentation"
+    recipe = {"kind": "voc", "root": str(voc)}
+    # The XML files are a folder of thousands: only the list is named.
+    assert sources("train", **recipe) == [str(lists / "train_aug.txt")]
+    assert sources("val", **recipe) == [str(lists / "val.txt")]
+    assert sources("train", "evaluation", **recipe) == [str(lists / "train.txt")]
+    assert sources("train", "supervision", **recipe) == [str(lists / "train_aug.txt")]
+    assert sources("val", "evaluation", **recipe) == [str(lists / "val.txt")]
+    assert sources("val", "supervision", **recipe) == []
+    (voc / "labels.csv").write_text("image,labels\n")
+    both = sources("val", **recipe, labels="labels.csv")
+    assert both == [str(lists / "val.txt"), str(voc / "labels.csv")]
+
+
+def test_sources_of_a_folder(folder, folder_recipe, monkeypatch):
+    monkeypatch.setenv("PARTS", str(folder))
+    recipe = folder_recipe | {"root": "${PARTS}"}
+    labels, masks = str(folder / "labels.csv"), str(folder / "train_masks.txt")
+    assert sources("train", **recipe) == [str(folder / "train.txt"), labels]
+    assert sources("train", "evaluation", **recipe) == [masks]
+    assert sources("train", "supervision", **recipe) == [masks]
+    bare = recipe | {"masks": None, "train_masks_list": None}
+    assert sources("val", "evaluation", **bare) == []
+
+
+def test_a_missing_source_is_left_to_the_job_that_tells_it(folder, folder_recipe):
+    (folder / "labels.csv").unlink()
+    assert sources("train", **folder_recipe) == [str(folder / "train.txt")]
+    with pytest.raises(UserError, match="root: no folder '/nowhere/at/all'"):
+        sources("train", **folder_recipe | {"root": "/nowhere/at/all"})
+    with pytest.raises(UserError, match=r"root: '\$X': write an environment variable as \${X}"):
+        sources("train", **folder_recipe | {"root": "$X"})
