@@ -123,8 +123,8 @@ def maps_for_pseudo_masks(wildcards):
 
 
 def crf_threshold_source(wildcards):
-    """With `threshold: train` a refined file is for evaluation only: no stage learns from it."""
-    if json.loads(recipe("crf")(wildcards))["threshold"] != "train":
+    """With `threshold_on: train` a refined file is for evaluation only: no stage learns from it."""
+    if json.loads(recipe("crf")(wildcards))["threshold_on"] != "train":
         return []
     return f"{SEED}/{{above}}/{{file}}.train.eval.json"
 

@@ -237,6 +237,6 @@ def _column_problem(config: Config, column: str) -> str | None:
                 name, "labels or background-power"
             )
             return f"crf recipe '{preset}' has unary {unary}, this file needs {needed}"
-        if name == "pseudo" and config.crf[preset].threshold == "train":
-            return f"crf recipe '{preset}' has threshold train, masks have none; give a number"
+        if name == "pseudo" and config.crf[preset].threshold_on == "train":
+            return f"crf recipe '{preset}' has threshold_on train, masks have none"
     return None

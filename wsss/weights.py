@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from wsss.core.atomic import replacing
 from wsss.core.command import OutOption, log, run_card
 from wsss.core.errors import UserError
 
@@ -65,8 +66,6 @@ def download(model: str, out: Path) -> None:
         raise UserError(
             f"'{model}': checksum {found[:12]}, the hub says {str(wanted)[:12]}; run again"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    shutil.copyfile(cached, temporary)
-    temporary.replace(out)
+    with replacing(out) as temporary:
+        shutil.copyfile(cached, temporary)
     log.info("%s: sha256 %s", out, found)

@@ -26,6 +26,9 @@ from wsss.crf.inference import mean_field
 from wsss.crf.recipe import CrfRecipe
 from wsss.crf.refine import refine, refine_maps, refine_mask
 from wsss.crf.unary import unary_from_labels, unary_from_probabilities
+from wsss.evaluation.map_evaluation import evaluate_maps
+from wsss.evaluation.recipe import EvaluationRecipe
+from wsss.evaluation.record import to_text
 
 CLASSES = ("cat", "dog", "cow")
 SIZE = (24, 32)
@@ -260,3 +263,31 @@ def test_presets_table():
     done = CliRunner().invoke(app, ["presets"], catch_exceptions=False)
     rows = [line.split() for line in done.output.splitlines()]
     assert ["deeplab-v2", "1", "3", "67", "3", "4", "DeepLab", "v2"] in rows
+
+
+def test_a_threshold_of_train_is_the_one_that_the_evaluation_chose(files):
+    with MaskWriter(files / "truth.h5", Header("masks", "train", CLASSES)) as writer:
+        for image_id in RECORDS:
+            mask = np.zeros(SIZE, np.uint8)
+            mask[6:18, 8:24] = (RECORDS[image_id] or [0])[0]
+            writer.add(image_id, mask)
+    found = evaluate_maps(
+        [files / "cam.h5"],
+        files / "truth.h5",
+        EvaluationRecipe(),
+        threshold_from=None,
+        seed=0,
+        workers=1,
+    )
+    evaluation = files / "cam.train.eval.json"
+    evaluation.write_text(to_text(found))
+    value = found["threshold"]["value"]
+    source, images = [files / "cam.h5"], [files / "train.h5"]
+    refine(source, images, CrfRecipe(threshold_on="train"), files / "a.h5", 1, evaluation)
+    refine(source, images, CrfRecipe(threshold=value), files / "b.h5", 1)
+    a, b = MaskReader(files / "a.h5"), MaskReader(files / "b.h5")
+    assert a.header.extra["threshold_from"] == str(evaluation)
+    for image_id in RECORDS:
+        np.testing.assert_array_equal(a[image_id], b[image_id])
+    with pytest.raises(UserError, match="goes with a recipe of `threshold_on: train`"):
+        refine(source, images, CrfRecipe(threshold_on="train"), files / "c.h5", 1)

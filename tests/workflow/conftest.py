@@ -29,7 +29,7 @@ TINY = {
     },
     "cam": {"single": {"scales": [1.0], "flip": False}},
     "crf": {
-        "labels": {"unary": "labels", "threshold": "train", "steps": 1},
+        "labels": {"unary": "labels", "threshold_on": "train", "steps": 1},
         "scores": {"unary": "scores", "steps": 1},
     },
     "affinity": {

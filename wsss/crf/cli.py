@@ -30,7 +30,7 @@ def refine_command(
     threshold_from: Annotated[
         Path | None,
         typer.Option(
-            "--threshold-from", help="Evaluation JSON whose threshold a recipe of `train` takes."
+            "--threshold-from", help="Evaluation JSON whose threshold `threshold_on: train` takes."
         ),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")] = 1,

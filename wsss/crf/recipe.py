@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -58,10 +58,13 @@ class CrfRecipe(CrfSettings):
         gt=0,
         le=1,
     )
-    threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["train"] | None = Field(
+    threshold: float | None = Field(
+        None, description="Background score for labels from maps (masks need none).", gt=0, lt=1
+    )
+    threshold_on: Literal["train"] | None = Field(
         None,
-        description="Background score for labels from maps (masks need none). train: the one that "
-        "the evaluation on train chose; for evaluation only, such a file sees ground truth.",
+        description="train: take the threshold that the evaluation chose on train. Such a file "
+        "descends from ground truth and is for evaluation only.",
     )
     alpha: float | None = Field(
         None, description="Exponent of background-power (PSA: 4 and 32; OC-CSE: 6 to 24).", gt=0
@@ -75,13 +78,17 @@ class CrfRecipe(CrfSettings):
         if data.get("unary", "labels") != "labels":
             return {"confidence": 1.0} | _default_preset(data, "probabilities")
         data = _default_preset(data, "labels")
-        return data if data.get("threshold") is not None else data | {"threshold": 0.3}
+        if data.get("threshold") is None and data.get("threshold_on") is None:
+            return data | {"threshold": 0.3}
+        return data
 
     @model_validator(mode="after")
     def _unary_fits(self) -> CrfRecipe:
         if self.unary == "labels" and self.confidence == 1:
             raise ValueError('confidence must be below 1 for the unary "labels"')
-        if self.unary != "labels" and self.threshold is not None:
+        if self.threshold is not None and self.threshold_on is not None:
+            raise ValueError("give threshold or threshold_on, not both")
+        if self.unary != "labels" and (self.threshold, self.threshold_on) != (None, None):
             raise ValueError(f'threshold belongs to the unary "labels", not to "{self.unary}"')
         if self.unary == "background-power" and self.alpha is None:
             raise ValueError('the unary "background-power" needs alpha (PSA: 4 and 32)')

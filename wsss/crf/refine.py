@@ -46,7 +46,7 @@ def refine(
 
     `source`: shards of one maps or masks file; `images`: an images file (or shards) that holds at
     least the same ids. The ids keep their order, split and classes stay those of `source`.
-    `threshold_from`: the evaluation whose threshold a recipe with `threshold: train` takes.
+    `threshold_from`: the evaluation whose threshold a recipe with `threshold_on: train` takes.
     UserError where the recipe's unary does not fit the file, or the files do not fit each other.
     """
     recipe, chosen = _with_threshold(recipe, threshold_from)
@@ -76,8 +76,8 @@ def refine(
 
 def _with_threshold(recipe: CrfRecipe, evaluation: Path | None) -> tuple[CrfRecipe, dict[str, str]]:
     """The recipe with its threshold as a number, and where that came from."""
-    if (recipe.threshold == "train") != (evaluation is not None):
-        raise UserError("--threshold-from goes with a recipe of `threshold: train`, and only so")
+    if (recipe.threshold_on == "train") != (evaluation is not None):
+        raise UserError("--threshold-from goes with a recipe of `threshold_on: train`, and only so")
     if evaluation is None:
         return recipe, {}
     value = read_evaluation(evaluation)["threshold"]["value"]
@@ -85,7 +85,9 @@ def _with_threshold(recipe: CrfRecipe, evaluation: Path | None) -> tuple[CrfReci
         raise UserError(
             f"{evaluation}: threshold {value} is of no use here; evaluate maps on train"
         )
-    return recipe.model_copy(update={"threshold": value}), {"threshold_from": str(evaluation)}
+    return recipe.model_copy(update={"threshold": value, "threshold_on": None}), {
+        "threshold_from": str(evaluation)
+    }
 
 
 def _open_source(source: Paths, recipe: CrfRecipe) -> MapReader | MaskReader:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from wsss.core.command import progress
+from wsss.core.command import progress, write_bytes
 from wsss.core.errors import UserError
 from wsss.core.images import palette_png
 from wsss.core.store import MaskReader
@@ -28,7 +27,5 @@ def export_masks(masks: str | Path, out: str | Path, overwrite: bool = False) ->
                 raise UserError(f"{masks}: id '{name}' is no file name; it cannot be exported")
         out.mkdir(parents=True, exist_ok=True)
         for name, mask in progress(reader, total=len(reader), what="export"):
-            temporary = out / f".{name}.{os.getpid()}.tmp"
-            temporary.write_bytes(palette_png(mask))
-            temporary.replace(out / f"{name}.png")
+            write_bytes(out / f"{name}.png", palette_png(mask))
         return len(reader)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from wsss.core.errors import UserError
 from wsss.core.id_list import read_list
+from wsss.core.command import write_bytes
 from wsss.core.images import IGNORE, decode, voc_palette
 from wsss.data.layout import find_layout
 from wsss.data.listing import open_labels, read_listing
@@ -47,12 +47,9 @@ def preview(
         if mask is not None:
             sheet.paste(_fit(_overlay(image, mask)), (x + _SIDE, y))
         draw.text((x, y + _SIDE + 1), f"{name}: {', '.join(labels) or 'no label'}", fill="black")
-    out.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(out)
+    write_bytes(out, buffer.getvalue())
 
 
 def _samples(recipe: ToyData | VocData | FolderData, split: Split, count: int) -> Iterator[Sample]:

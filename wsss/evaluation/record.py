@@ -111,7 +111,9 @@ def mask_threshold(header: Header | None) -> Threshold:
             continue  # made from masks: a threshold in this recipe was of no use
         value = about["recipe"].get("threshold")
         if isinstance(value, int | float):
-            return Threshold(float(value), "fixed by recipe")
+            source = about["extra"].get("threshold_from")
+            how = "fixed by recipe" if source is None else "chosen on train"
+            return Threshold(float(value), how, source)
     return Threshold(None, "none: masks")
 
 
