@@ -38,17 +38,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def temporary_for(path: Path) -> Path:
-    """The temporary name of this process for `path`, in its folder, which is made if need be.
-
-    Temporaries of `path` whose process is gone (SIGKILL gives no time to tidy) are deleted.
-    """
+    """The temporary name of this process for `path`, in its folder, which is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def tidy(path: Path) -> None:
+    """Delete temporaries of `path` whose process is gone: SIGKILL gave it no time to.
+
+    Lists the folder, so it is for the few large files, not for thousands of small ones.
+    """
     left = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.tmp")
     for other in path.parent.iterdir():
         match = left.fullmatch(other.name)
         if match and not _alive(int(match[1])):
             discard(other)
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def discard(temporary: Path) -> None:

@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Float16, Int, UInt8
 
-from wsss.core.atomic import discard, temporary_for, told
+from wsss.core.atomic import discard, temporary_for, tidy, told
 from wsss.core.errors import UserError, cannot_write
 from wsss.core.sink import Sink
 
@@ -99,6 +99,7 @@ class _Writer:
     def __enter__(self):
         with told(self.path):
             self._temporary = temporary_for(self.path)
+            tidy(self.path)
             self._sink = Sink(self._temporary)
         self._file = h5py.File(self._sink, "w")
         dtype, options = self._values
