@@ -1,5 +1,6 @@
 """A copy of the workflow in a folder of its own, with a tiny study run to its end once."""
 
+import json
 import os
 import re
 import shutil
@@ -80,6 +81,10 @@ TINY = {
     },
     "galleries": {"images": 2},
 }
+
+
+# Nothing shared between recipes: an edit of one must not be an edit of another.
+TINY = json.loads(json.dumps(TINY))
 
 
 @dataclass

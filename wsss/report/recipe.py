@@ -31,7 +31,9 @@ class TableRecipe(Recipe):
         description="Evaluated files such as cam, cam.crf-labels, walk, pseudo, prediction; for "
         "kind seconds the names of stages.",
     )
-    split: str = Field("val", description="The split whose evaluations are shown.")
+    split: Literal["train", "val"] = Field(
+        "val", description="The split whose evaluations are shown."
+    )
     metric: Metric = Field(
         "miou",
         description="fixed_miou: at the threshold nobody tuned. fp, fn: over- and under-activation "
@@ -59,7 +61,7 @@ class GalleryRecipe(Recipe):
 
     images: int = Field(6, ge=1, le=100, description="Number of rows.")
     seed: int = Field(0, ge=0, description="Seed of the choice of images.")
-    split: str = Field("val", description="The split whose images are shown.")
+    split: Literal["train", "val"] = Field("val", description="The split whose images are shown.")
     alpha: float = Field(0.6, gt=0, le=1, description="Opacity of masks and of the highest maps.")
     select: Literal["spread", "worst", "best"] = Field(
         "spread",
