@@ -28,7 +28,9 @@ def evaluated(experiment, seed, column, split):
     data = CONFIG.dataset[experiment.dataset]
     name, _, preset = column.partition(".crf-")
     chosen = (
-        CONFIG.crf[preset].threshold_on == "train" if preset else name in ("cam", "walk")
+        CONFIG.crf[preset].threshold_on == "train"
+        if preset
+        else name in ("cam", "walk")
     )
     splits = {split, "train"} if chosen else {split}
     if not all(data.masks_for(part, "evaluation") for part in splits):
