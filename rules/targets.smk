@@ -27,12 +27,10 @@ def evaluated(experiment, seed, column, split):
     """The eval.json of a column, or None where nothing makes it or no masks judge it."""
     data = CONFIG.dataset[experiment.dataset]
     name, _, preset = column.partition(".crf-")
-    chosen = (
-        CONFIG.crf[preset].threshold_on == "train"
-        if preset
-        else name in ("cam", "walk")
-    )
-    splits = {split, "train"} if chosen else {split}
+    by_train = name in ("cam", "walk")
+    if preset:
+        by_train = CONFIG.crf[preset].threshold_on == "train"
+    splits = {split, "train"} if by_train else {split}
     if not all(data.masks_for(part, "evaluation") for part in splits):
         return None
     if name == "walk" and is_direct(experiment):
