@@ -55,7 +55,7 @@ def masks(
     predictions: Annotated[
         list[Path],
         typer.Option(
-            "--predictions", help="Folder of <id>.png, or HDF5 masks (repeat for shards)."
+            "--predictions", help="Folder of ID.png files, or HDF5 masks (repeat for shards)."
         ),
     ],
     ground_truth: Annotated[
