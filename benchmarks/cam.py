@@ -53,7 +53,7 @@ def save_network(path: Path, backbone: Backbone) -> None:
     """Random weights: speed does not depend on them."""
     about = {
         "kind": "classifier",
-        "recipe": {"backbone": backbone.model_dump(mode="json")},
+        "recipe": {"backbone": backbone.model_dump(mode="json"), "head": {}},
         "classes": list(CLASSES),
         "seed": 0,
     }

@@ -4,9 +4,12 @@
 rule classifier_train:
     input:
         images="results/{dataset}/data/train.h5",
+        validation=validation_images,
         weights=weights("classifier"),
+        ordinary=ordinary,
     output:
-        f"{SEED}/{{classifier}}/model.safetensors",
+        model=f"{SEED}/{{classifier}}/model.safetensors",
+        history=f"{SEED}/{{classifier}}/history.csv",
     log:
         f"{SEED}/{{classifier}}/log/model.log",
     benchmark:
@@ -24,9 +27,70 @@ rule classifier_train:
         weights=lambda wildcards, input: (
             ["--weights", input.weights] if input.weights else []
         ),
+        ordinary=lambda wildcards, input: (
+            ["--ordinary", input.ordinary] if input.ordinary else []
+        ),
     message:
         "Train the classifier {wildcards.classifier} on {wildcards.dataset}, seed {wildcards.seed}."
     shell:
         "python -m wsss --log {log:q} classifier train --recipe {params.recipe:q}"
-        " --images {input.images:q} {params.weights:q} --seed {wildcards.seed} --threads {threads}"
-        " --out {output:q}"
+        " --images {input.images:q} --validation {input.validation:q} {params.weights:q}"
+        " {params.ordinary:q} --seed {wildcards.seed} --threads {threads}"
+        " --history {output.history:q} --out {output.model:q}"
+
+
+rule classifier_evaluate:
+    input:
+        model=f"{SEED}/{{classifier}}/model.safetensors",
+        images="results/{dataset}/data/{split}.h5",
+    output:
+        f"{SEED}/{{classifier}}/model.{{split}}.eval.json",
+    log:
+        f"{SEED}/{{classifier}}/log/model.{{split}}.eval.log",
+    benchmark:
+        f"{SEED}/{{classifier}}/log/model.{{split}}.eval.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(6000),
+        runtime=240,
+        gpu=1,
+    params:
+        code=code(
+            "wsss.classifier.evaluation",
+            f"{SEED}/{{classifier}}/model.{{split}}.eval.json",
+        ),
+    message:
+        "Evaluate the classifier {wildcards.classifier} on the labels of {wildcards.split}."
+    shell:
+        "python -m wsss --log {log:q} classifier evaluate --model {input.model:q}"
+        " --images {input.images:q} --threads {threads} --out {output:q}"
+
+
+rule classifier_curve:
+    input:
+        f"{SEED}/{{classifier}}/history.csv",
+    output:
+        report(
+            f"{SEED}/{{classifier}}/history.png",
+            caption="../report/history.rst",
+            category="Learning curves",
+            labels={"classifier": "{dataset}/{classifier}", "seed": "{seed}"},
+        ),
+    log:
+        f"{SEED}/{{classifier}}/log/history.log",
+    benchmark:
+        f"{SEED}/{{classifier}}/log/history.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=20,
+    params:
+        code=code("wsss.classifier.curve", f"{SEED}/{{classifier}}/history.png"),
+    message:
+        "Draw the learning curves of {wildcards.classifier}, seed {wildcards.seed}."
+    shell:
+        "python -m wsss --log {log:q} classifier curve --history {input:q} --out {output:q}"

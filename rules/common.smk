@@ -107,6 +107,19 @@ def weights(section, *keys):
     return files
 
 
+def validation_images(wildcards):
+    """Scored every epoch. Only where they choose the epoch do they make the training run again."""
+    file = f"results/{wildcards.dataset}/data/val.h5"
+    keep = json.loads(recipe("classifier")(wildcards))["keep"]
+    return file if keep == "best-val-map" else ancient(file)
+
+
+def ordinary(wildcards):
+    """The model of the classifier that the recipe names as its ordinary one, if it names one."""
+    name = json.loads(recipe("classifier")(wildcards)).get("ordinary")
+    return f"{SEED}/{name}/model.safetensors" if name else []
+
+
 def memory(megabytes):
     """mem_mb that grows with each retry."""
     return lambda wildcards, attempt: megabytes * attempt

@@ -1,4 +1,4 @@
-"""Tables and galleries: what people look at."""
+"""Tables, their curves, and galleries: what people look at."""
 
 
 rule report_table:
@@ -9,7 +9,7 @@ rule report_table:
             "results/tables/{table}.csv",
             caption="../report/table.rst",
             category="Tables",
-            labels={"table": "{table}"},
+            labels={"table": "{table}", "shows": "figures"},
         ),
         md="results/tables/{table}.md",
         tex="results/tables/{table}.tex",
@@ -31,6 +31,35 @@ rule report_table:
     shell:
         "python -m wsss --log {log:q} report table --spec {params.spec:q}"
         " --out-csv {output.csv:q} --out-md {output.md:q} --out-tex {output.tex:q}"
+
+
+rule report_curves:
+    input:
+        curve_files,
+    output:
+        report(
+            "results/tables/{table}.curves.png",
+            caption="../report/curves.rst",
+            category="Tables",
+            labels={"table": "{table}", "shows": "threshold curves"},
+        ),
+    log:
+        "results/tables/log/{table}.curves.log",
+    benchmark:
+        "results/tables/log/{table}.curves.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=20,
+    params:
+        spec=curves_spec,
+        code=code("wsss.report.curves", "results/tables/{table}.curves.png"),
+    message:
+        "Draw the threshold curves of the table {wildcards.table}."
+    shell:
+        "python -m wsss --log {log:q} report curves --spec {params.spec:q} --out {output:q}"
 
 
 rule report_gallery:

@@ -1,4 +1,6 @@
-"""What `all` asks for, and the files behind tables and galleries."""
+"""What `all` asks for, and the files behind tables, their curves, and galleries."""
+
+from wsss.report.recipe import CLASSIFIER
 
 
 def runs():
@@ -25,6 +27,8 @@ def is_direct(experiment):
 
 def evaluated(experiment, seed, column, split):
     """The eval.json of a column, or None where nothing makes it or no masks judge it."""
+    if column == CLASSIFIER:
+        return tree.evaluated(experiment, seed, column, split)  # judged by labels
     data = CONFIG.dataset[experiment.dataset]
     name, _, preset = column.partition(".crf-")
     by_train = name in ("cam", "walk")
@@ -63,7 +67,8 @@ def last_files():
 
 def all_evaluations():
     priors = evaluations(["cam", "walk", "pseudo"])
-    return priors + evaluations(["prediction"], ["val"]) + sorted(set(last_files()))
+    reported = evaluations([CLASSIFIER, "prediction"], ["val"])
+    return priors + reported + sorted(set(last_files()))
 
 
 def all_tables():
@@ -80,16 +85,20 @@ def all_galleries():
 
 
 def all_curves():
+    """Of each run, threshold curves and learning curves; of each table, its maps' curves."""
+    thresholds = evaluations(["cam", "walk"])
+    places = {tree.folder(e, seed, "classifier") for _, e, seed in runs()} - {None}
     return [
-        file.removesuffix(".eval.json") + ".curve.png"
-        for file in evaluations(["cam", "walk"])
+        *(file.removesuffix(".eval.json") + ".curve.png" for file in thresholds),
+        *(f"{place}/history.png" for place in sorted(places)),
+        *(f"results/tables/{name}.curves.png" for name in CONFIG.tables if drawn(name)),
     ]
 
 
 def cell_files(table, experiment, seed, column):
     """What a table cell of one seed is read from: an eval.json, or the benchmark files of jobs."""
     if table.kind == "metrics":
-        return evaluated(experiment, seed, column, table.split)
+        return evaluated(experiment, seed, table.column(column).file, table.split)
     if ".crf-" in column:
         return tree.timed_crf(experiment, seed, column, table.split)
     return tree.timed(experiment, seed, column, direct=is_direct(experiment))
@@ -116,7 +125,7 @@ def table_files(wildcards):
     cells = [
         file for row in table_rows(wildcards.table) for file in row["cells"].values()
     ]
-    return flatten(cells)
+    return list(dict.fromkeys(flatten(cells)))  # columns may show one file's metrics
 
 
 def flatten(value):
@@ -131,6 +140,40 @@ def table_spec(wildcards):
     """A param: the table's recipe and the files of its cells, as canonical JSON."""
     table = chosen("tables", wildcards.table).model_dump(mode="json")
     return canonical_json({"recipe": table, "rows": table_rows(wildcards.table)})
+
+
+def curve_rows(name):
+    """[(experiment, {"cam" or "walk": [eval.json of each seed]})] of a table's maps."""
+    table = chosen("tables", name)
+    shown = {table.column(column).file for column in table.columns}
+    rows = []
+    for row in table.experiments if table.kind == "metrics" else ():
+        experiment = CONFIG.experiments[row]
+        files = {
+            maps: [
+                evaluated(experiment, seed, maps, table.split) for seed in CONFIG.seeds
+            ]
+            for maps in ("cam", "walk")
+            if maps in shown
+        }
+        files = {maps: listed for maps, listed in files.items() if any(listed)}
+        rows.append({"name": row, "files": files})
+    return rows
+
+
+def drawn(name):
+    """Whether a table has threshold curves."""
+    return any(row["files"] for row in curve_rows(name))
+
+
+def curve_files(wildcards):
+    return flatten([list(row["files"].values()) for row in curve_rows(wildcards.table)])
+
+
+def curves_spec(wildcards):
+    """A param: the table's recipe and the evaluations of its maps, as canonical JSON."""
+    table = chosen("tables", wildcards.table).model_dump(mode="json")
+    return canonical_json({"recipe": table, "rows": curve_rows(wildcards.table)})
 
 
 def gallery_columns(wildcards):

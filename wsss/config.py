@@ -6,22 +6,23 @@ import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from wsss.affinity.recipe import AffinityRecipe
 from wsss.cam.recipe import CamRecipe
-from wsss.classifier.recipe import ClassifierRecipe
+from wsss.classifier.recipe import AnyClassifier
 from wsss.core.configfile import locate, numbers, read_yaml, resolve, with_used
 from wsss.core.environment import expand
 from wsss.core.errors import UserError
+from wsss.core.evaluation_file import CLASSIFIER_METRICS
 from wsss.core.recipe import canonical_json, did_you_mean, explain
 from wsss.crf.recipe import CrfRecipe
 from wsss.data.recipe import DataRecipe
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.experiment import Experiment
-from wsss.report.recipe import GalleryRecipe, TableRecipe
+from wsss.report.recipe import CLASSIFIER, GalleryRecipe, Metric, TableRecipe
 from wsss.segmentation.recipe import SegmentationRecipe
 from wsss.tree import MAKERS, RESERVED, TIMED
 
@@ -34,7 +35,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     dataset: dict[str, DataRecipe] = {}
-    classifier: dict[str, ClassifierRecipe] = {}
+    classifier: dict[str, AnyClassifier] = {}
     cam: dict[str, CamRecipe] = {}
     crf: dict[str, CrfRecipe] = {}
     affinity: dict[str, AffinityRecipe] = {}
@@ -132,6 +133,7 @@ def _recipe(data: dict, section: str, name: Any, problems: list) -> dict[str, An
 
 def _cross_check(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
     """Names that point nowhere, chains with a gap, columns that nothing makes."""
+    yield from _check_ordinary(config)
     for name, e in config.experiments.items():
         at = f"experiments.{name}"
         for stage in ("dataset", "classifier", "cam", "affinity", "segmentation"):
@@ -150,24 +152,44 @@ def _cross_check(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
                 hint = did_you_mean(experiment, list(config.experiments))
                 path = ("tables", name, "experiments")
                 yield path, f"tables.{name}.experiments: no experiment '{experiment}'{hint}"
-        if table.kind == "metrics":
-            for column in table.columns:
-                problem = _column_problem(config, column)
-                if problem:
-                    yield (
-                        ("tables", name, "columns"),
-                        f"tables.{name}.columns: '{column}': {problem}",
-                    )
-        else:
-            for column in table.columns:
-                problem = _column_problem(config, column) if ".crf-" in column else None
-                if ".crf-" not in column and column not in TIMED:
-                    problem = f"no timed stage{did_you_mean(column, list(TIMED))}"
-                if problem:
-                    path = ("tables", name, "columns")
-                    yield path, f"tables.{name}.columns: '{column}': {problem}"
+        for column in table.columns:
+            problem = _column_problem(config, table, column)
+            if problem:
+                path = ("tables", name, "columns")
+                yield path, f"tables.{name}.columns: '{column}': {problem}"
     if len(set(config.seeds)) != len(config.seeds) or min(config.seeds) < 0:
         yield ("seeds",), f"seeds: {config.seeds}: give each seed once, none negative"
+
+
+def _check_ordinary(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
+    known = list(config.classifier)
+    for name in known:
+        at, seen = f"classifier.{name}.ordinary", [name]
+        while (following := getattr(config.classifier[seen[-1]], "ordinary", None)) is not None:
+            if following not in known:
+                if len(seen) == 1:
+                    hint = did_you_mean(following, known)
+                    message = f"{at}: no classifier recipe '{following}'{hint}"
+                    yield ("classifier", name, "ordinary"), message
+                break
+            if following in seen:
+                chain = " → ".join([*seen, following])
+                yield (
+                    ("classifier", name, "ordinary"),
+                    f"{at}: {chain} is a circle; name a classifier that needs no other",
+                )
+                break
+            seen.append(following)
+
+
+def classifiers(config: Config, name: str | None) -> list[str]:
+    """A classifier recipe and those it needs: its ordinary classifier, that one's, …"""
+    if name is None:
+        return []
+    needed = [name]
+    while (following := getattr(config.classifier[needed[-1]], "ordinary", None)) is not None:
+        needed.append(following)
+    return needed
 
 
 def _check_chain(config: Config, name: str, e: Experiment) -> Iterable[tuple[tuple[str, ...], str]]:
@@ -204,8 +226,9 @@ def missing_surroundings(config: Config) -> list[str]:
         root = getattr(config.dataset[e.dataset], "root", None)
         if root is not None:
             problems += _missing(f"dataset.{e.dataset}.root", root, folder=True)
-        for stage in ("classifier", "affinity", "segmentation"):
-            name = getattr(e, stage)
+        chosen = [("classifier", name) for name in classifiers(config, e.classifier)]
+        chosen += [(stage, getattr(e, stage)) for stage in ("affinity", "segmentation")]
+        for stage, name in chosen:
             weights = _weights(getattr(config, stage)[name]) if name else None
             if weights not in (None, "classifier") and not weights.startswith("timm:"):
                 problems += _missing(f"{stage}.{name}: weights", weights, folder=False)
@@ -222,8 +245,31 @@ def _missing(key: str, text: str, *, folder: bool) -> list[str]:
     return [f"{key}: no {'folder' if folder else 'file'} '{path}'; correct '{text}'"]
 
 
-def _column_problem(config: Config, column: str) -> str | None:
-    name, dot, preset = column.partition(".crf-")
+def _column_problem(config: Config, table: TableRecipe, column: str) -> str | None:
+    if table.kind == "seconds":
+        if ":" in column:
+            return "a table of seconds shows no metric; leave it out, or make it kind metrics"
+        if ".crf-" in column:
+            return _file_problem(config, column)
+        return None if column in TIMED else f"no timed stage{did_you_mean(column, list(TIMED))}"
+    shown = table.column(column)
+    known = [CLASSIFIER, *MAKERS]
+    if shown.file.partition(".crf-")[0] not in known:
+        return f"nothing makes it{did_you_mean(shown.file, known)}"
+    if shown.file != CLASSIFIER:
+        problem = _file_problem(config, shown.file)
+        if problem:
+            return problem
+    if ":" not in column or shown.metric in shown.metrics():
+        return None
+    metrics = list(shown.metrics())
+    if shown.metric in (*get_args(Metric), *CLASSIFIER_METRICS):
+        return f"no '{shown.metric}' is measured of this file (known: {', '.join(metrics)})"
+    return f"no metric '{shown.metric}'{did_you_mean(shown.metric, metrics)}"
+
+
+def _file_problem(config: Config, file: str) -> str | None:
+    name, dot, preset = file.partition(".crf-")
     if name not in MAKERS:
         return f"nothing makes it{did_you_mean(name, list(MAKERS))}"
     if dot and preset not in config.crf:

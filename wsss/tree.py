@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wsss.experiment import Experiment
 
-# Which stage makes a file of this name; also the order of a table's columns.
+# Which stage makes a file of this name; also the order of a gallery's columns.
 MAKERS = {"cam": "cam", "walk": "affinity", "pseudo": "affinity", "prediction": "segmentation"}
 RESERVED = {"none", "data", "ground-truth", "tables", "galleries", "weights", "log"}
 
@@ -29,7 +29,10 @@ def folder(experiment: Experiment, seed: int, stage: str) -> str | None:
 
 
 def evaluated(experiment: Experiment, seed: int, column: str, split: str) -> str | None:
-    """The eval.json of a table column such as "cam" or "cam.crf-labels", or None."""
+    """The eval.json of a file such as "cam", "cam.crf-labels" or "classifier", or None."""
+    if column == "classifier":
+        place = folder(experiment, seed, "classifier")
+        return place and f"{place}/model.{split}.eval.json"
     name, _, crf = column.partition(".crf-")
     place = folder(experiment, seed, MAKERS[name])
     if place is None or (name == "pseudo" and experiment.supervision == "ground-truth"):

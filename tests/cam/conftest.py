@@ -50,7 +50,7 @@ def model(tmp_path_factory):
     """A classifier with random weights whose maps are positive in places, as a file."""
     torch.manual_seed(0)
     backbone = Backbone(name="resnet10t", output_stride=16)
-    recipe = {"objective": "vanilla", "backbone": backbone.model_dump(mode="json")}
+    recipe = {"objective": "vanilla", "backbone": backbone.model_dump(mode="json"), "head": {}}
     about = {"kind": "classifier", "recipe": recipe, "classes": list(CLASSES), "seed": 7}
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     network = CamNetwork(backbone, len(CLASSES)).train()

@@ -34,8 +34,8 @@ def reference(model, image, classes, scales, stride=4):
         pixels = (pixels - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
         x = torch.from_numpy(pixels).permute(2, 0, 1).float()[None]
         with torch.inference_mode():
-            plain, mirrored = network(x).relu(), network(x.flip(-1)).relu().flip(-1)
-        total = total + F.interpolate(plain + mirrored, grid, mode="bilinear")[0]
+            plain, mirrored = (network(v).maps.relu() for v in (x, x.flip(-1)))
+        total = total + F.interpolate(plain + mirrored.flip(-1), grid, mode="bilinear")[0]
     chosen = total[classes]
     return (chosen / (chosen.amax((1, 2), keepdim=True) + 1e-5)).numpy()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wsss.classifier.recipe import ClassifierRecipe
+from wsss.classifier.recipe import parse_classifier
 from wsss.core.store import Header, ImageRecord, ImageWriter
 
 CLASSES = ("red", "green", "blue")
@@ -52,15 +52,16 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def recipe():
-    """recipe(**training): two epochs of resnet10t at 32 px."""
+    """recipe(top={…}, **training): two epochs of resnet10t at 32 px; `top` are other keys."""
 
-    def make(**training):
+    def make(top=None, **training):
         plain = {
+            "objective": "vanilla",
             "backbone": {"name": "resnet10t"},
             "augment": {"crop": 32, "resize": {"kind": "long-side", "min": 28, "max": 44}},
-            "training": {"epochs": 2, "batch_size": 4, "optimizer": {"lr": 0.01}, **training},
+            "training": {"epochs": 2, "batch_size": 3, "optimizer": {"lr": 0.01}, **training},
             "label_smoothing": 0.1,
-        }
-        return ClassifierRecipe.from_json(json.dumps(plain))
+        } | (top or {})
+        return parse_classifier(json.dumps(plain))
 
     return make

@@ -45,12 +45,18 @@ def test_predict_writes_the_probabilities_of_whole_images(model, images, tmp_pat
     trained = load_cam_network(model)
     x = normalise(decode(reader[3].data), trained.backbone)[None]
     with torch.inference_mode():
-        expected = trained.network.eval()(x).mean((2, 3)).sigmoid()[0].numpy()
+        expected = trained.network.eval()(x).logits.sigmoid()[0].numpy()
     np.testing.assert_allclose([float(v) for v in rows[4][1:]], expected, atol=1e-3)
 
 
 def test_bad_recipes_end_before_anything_is_written(images, tmp_path):
-    arguments = ["train", "--recipe", '{"epochs": 3}', "--images", str(images)]
+    arguments = [
+        "train",
+        "--recipe",
+        '{"objective": "vanilla", "epochs": 3}',
+        "--images",
+        str(images),
+    ]
     done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "m.safetensors")])
     assert isinstance(done.exception, UserError)
     assert "epochs: unknown key" in str(done.exception)

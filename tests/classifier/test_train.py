@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 import wsss.classifier.train as training
-from wsss.classifier.vanilla import Vanilla
+from wsss.classifier.learner import ClassifierLearner
 from wsss.core.errors import UserError
 from wsss.core.model_file import read_model
 from wsss.nn.backbones import build_trunk
@@ -37,7 +37,7 @@ def test_the_model_file_says_what_it_is(trained, recipe):
     assert about["classes"] == ["red", "green", "blue"] and about["seed"] == 1
     assert about["recipe"] == json.loads(recipe().to_json())
     assert "torch" in about["software"]
-    assert load_cam_network(trained).network(torch.rand(1, 3, 32, 32)).shape == (1, 3, 2, 2)
+    assert load_cam_network(trained).network(torch.rand(1, 3, 32, 32)).maps.shape == (1, 3, 2, 2)
 
 
 def test_the_history_has_loss_and_metrics_of_every_epoch(trained):
@@ -57,7 +57,7 @@ def test_training_changes_the_weights(trained, recipe, images, tmp_path):
 
 
 def test_a_killed_run_resumes_to_the_same_bytes(trained, recipe, images, tmp_path, monkeypatch):
-    real = Vanilla.loss
+    real = ClassifierLearner.loss
     seen = []
 
     def dies(self, batch):
@@ -66,12 +66,14 @@ def test_a_killed_run_resumes_to_the_same_bytes(trained, recipe, images, tmp_pat
             raise KeyError("killed")
         return real(self, batch)
 
-    monkeypatch.setattr(Vanilla, "loss", dies)
+    monkeypatch.setattr(ClassifierLearner, "loss", dies)
     with pytest.raises(KeyError, match="killed"):
         run(recipe(), images, tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
     seen.clear()
-    monkeypatch.setattr(Vanilla, "loss", lambda self, b: (seen.append(1), real(self, b))[1])
+    monkeypatch.setattr(
+        ClassifierLearner, "loss", lambda self, b: (seen.append(1), real(self, b))[1]
+    )
     out = run(recipe(), images, tmp_path)
     assert len(seen) == 2  # the second epoch alone
     assert out.read_bytes() == trained.read_bytes()
@@ -81,7 +83,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(trained, recipe, images, tmp_pat
 def test_a_checkpoint_of_another_recipe_is_not_resumed(
     trained, recipe, images, tmp_path, monkeypatch
 ):
-    real = Vanilla.loss
+    real = ClassifierLearner.loss
 
     def dies(self, batch):
         if self.current_epoch == 1:
@@ -89,7 +91,7 @@ def test_a_checkpoint_of_another_recipe_is_not_resumed(
         return real(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Vanilla, "loss", dies)
+        patch.setattr(ClassifierLearner, "loss", dies)
         with pytest.raises(KeyError):
             run(recipe(optimizer={"lr": 0.02}), images, tmp_path)
     assert run(recipe(), images, tmp_path).read_bytes() == trained.read_bytes()
@@ -153,7 +155,7 @@ def test_validation_of_other_classes_is_refused(recipe, images, write_images, tm
 
 
 def test_too_few_images_for_a_batch_are_refused(recipe, images, tmp_path):
-    with pytest.raises(UserError, match=r"10 training images make no full batch of 16"):
+    with pytest.raises(UserError, match=r"7 training images make no full batch of 16"):
         run(recipe(batch_size=16), images, tmp_path / "out")
 
 

@@ -1,7 +1,10 @@
+from multiprocessing.reduction import ForkingPickler
+
 import numpy as np
 import pytest
 import torch
 
+from wsss.nn.rand_augment import RandAugment
 from wsss.nn.recipe import Augment, Backbone, LongSide, ResizedCrop
 from wsss.nn.transforms import TrainTransform, normalise
 
@@ -116,3 +119,63 @@ def test_normalise_by_hand():
     out = normalise(image, Backbone(mean=(0.5, 0.2, 0.0), std=(0.5, 0.1, 1.0)))
     expected = [[[-1.0, 1.0]], [[-2.0, 0.0]], [[0.0, 0.0]]]
     torch.testing.assert_close(out, torch.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    "resize", [LongSide(min=40, max=40), ResizedCrop(min_area=1.0)], ids=["long-side", "resized"]
+)
+def test_extra_steps_see_the_flipped_uint8_image_before_normalisation_and_padding(resize):
+    seen = []
+
+    def invert(image):
+        seen.append(image)
+        return 255 - image
+
+    augment = Augment(crop=64, resize=resize)
+    torch.manual_seed(1)
+    plain, _ = TrainTransform(augment, BACKBONE)(scene()[0])
+    torch.manual_seed(1)
+    inverted, _ = TrainTransform(augment, BACKBONE, [invert])(scene()[0])
+    size = (3, 30, 40) if isinstance(resize, LongSide) else (3, 64, 64)
+    assert seen[0].shape == size and seen[0].dtype == torch.uint8
+    padding = (plain == 0).all(0)
+    assert padding.any() == isinstance(resize, LongSide)
+    assert torch.equal(padding, (inverted == 0).all(0))
+    value, opposite = ((x * 0.25 + 0.499) * 255 for x in (plain, inverted))
+    assert ((value + opposite)[:, ~padding] - 255).abs().max() < 0.01
+
+
+def test_extra_steps_come_in_their_order():
+    def half(image):
+        return image // 2
+
+    def white(image):
+        return torch.full_like(image, 255)
+
+    augment = Augment(crop=32, resize=ResizedCrop())
+    image, _ = TrainTransform(augment, BACKBONE, (white, half))(scene()[0])
+    torch.testing.assert_close(image, torch.full((3, 32, 32), (127 / 255 - 0.499) / 0.25))
+
+
+def test_extra_steps_and_a_mask_do_not_go_together():
+    transform = TrainTransform(Augment(crop=32), BACKBONE, [lambda image: image])
+    with pytest.raises(ValueError, match="leave out the mask"):
+        transform(*scene())
+
+
+@pytest.mark.parametrize("resize", [LongSide(min=40, max=90), ResizedCrop()])
+def test_rand_augment_is_an_extra_step(resize):
+    augment = Augment(crop=48, resize=resize, colour_jitter=True)
+    images = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        image, _ = TrainTransform(augment, BACKBONE, [RandAugment()])(scene()[0])
+        assert image.shape == (3, 48, 48) and image.dtype == torch.float32
+        assert type(image) is torch.Tensor
+        images.append(image)
+    assert torch.equal(images[0], images[1]) and not torch.equal(images[0], images[2])
+    # A loader's workers can be sent it.
+    ForkingPickler.dumps(TrainTransform(augment, BACKBONE, [RandAugment()]))
+    torch.manual_seed(0)
+    plain, _ = TrainTransform(augment, BACKBONE)(scene()[0])
+    assert not torch.equal(images[0], plain)

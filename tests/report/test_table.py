@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
+from wsss.core.evaluation_file import CLASSIFIER_METRICS
 from wsss.report.cli import app
 from wsss.report.render import to_csv, to_latex, to_markdown
 from wsss.report.spec import TableSpec, parse
@@ -31,6 +32,19 @@ def write_evaluation(path, miou, **more):
         },
         "fixed": {"threshold": 0.25, "metrics": {"miou": miou / 2}},
         "curve": None,
+    }
+    path.write_text(json.dumps(document | more))
+    return str(path)
+
+
+def write_classification(path, f1, **more):
+    document = {
+        **{"format": "wsss evaluation", "version": 1, "split": "val", "images": 120},
+        "evaluated": {"kind": "classifier", "files": ["model.safetensors"], "made_by": {}},
+        "threshold": {"value": None, "how": "probability 0.5", "source": None},
+        **dict.fromkeys(("tta", "crf", "image_labels", "recipe", "fixed", "curve")),
+        **{"commit": "abc", "classes_without_image": []},
+        "metrics": dict.fromkeys(CLASSIFIER_METRICS, 0.25) | {"f1": f1},
     }
     path.write_text(json.dumps(document | more))
     return str(path)
@@ -87,6 +101,101 @@ def spec_cam(rows, **recipe):
 def test_lower_is_better_for_over_activation(rows):
     text = to_markdown(make_table(spec_cam(rows, metric="fp")))
     assert "**40.0 ± 1.0**" in text and "lower is better" in text
+
+
+MIXED = ["cam", "cam:fp", "classifier", "classifier:map"]
+
+
+@pytest.fixture
+def mixed(rows, tmp_path):
+    """Two experiments with three seeds: masks and image-level scores."""
+    found = {}
+    for name, f1s in {"vanilla": (0.7, 0.8, 0.9), "p_noc": (0.6, 0.6, 0.6)}.items():
+        scores = [write_classification(tmp_path / f"{name}{i}.json", v) for i, v in enumerate(f1s)]
+        cam = rows[name]["cam"]
+        found[name] = dict(zip(MIXED, (cam, cam, scores, scores), strict=True))
+    return found
+
+
+def test_columns_with_metrics_of_their_own(mixed):
+    table = make_table(spec(mixed, columns=MIXED))
+    assert (table.columns, table.metrics) == (
+        ["cam", "cam", "classifier", "classifier"],
+        ["miou", "fp", "f1", "map"],
+    )
+    text = to_markdown(table)
+    assert text.splitlines()[0] == (
+        "|         |       cam mIoU |         cam FP |   classifier F1 | classifier mAP |"
+    )
+    # The best is the lowest FP, but the highest of the others; mAP is 25.0 everywhere.
+    assert text.splitlines()[2:4] == [
+        "| vanilla |     52.0 ± 2.0 |     48.0 ± 2.0 | **80.0 ± 10.0** | **25.0 ± 0.0** |",
+        "| p\\_noc  | **60.0 ± 1.0** | **40.0 ± 1.0** |      60.0 ± 0.0 | **25.0 ± 0.0** |",
+    ]
+    lines = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert [(x["column"], x["metric"]) for x in lines[:4]] == [
+        ("cam", "miou"),
+        ("cam", "fp"),
+        ("classifier", "f1"),
+        ("classifier", "map"),
+    ]
+    assert "& cam mIoU & cam FP & classifier F1 &" in to_latex(table)
+
+
+def test_notes_of_several_metrics(mixed, tmp_path):
+    notes = make_table(spec(mixed, columns=MIXED)).notes
+    assert notes == [
+        "In %, mean ± standard deviation over 3 seeds: mIoU; over-activation (FP of the "
+        "foreground, lower is better); classifier: F1 of image-level labels, macro over classes; "
+        "classifier: mean average precision of image-level labels, macro over classes. "
+        "Bold: best of the column.",
+        "Split: val; images: cam 100, classifier 120; image labels: given; "
+        "TTA: scales 0.5, 1 and flip; CRF: none; threshold: chosen on train.",
+        "Thresholds: cam 0.3.",
+        "Commit abc.",
+    ]
+    few = write_classification(tmp_path / "few.json", 0.5, classes_without_image=["dog", "cat"])
+    rows = {"vanilla": {"classifier": [few]}}
+    notes = make_table(spec(rows, columns=["classifier"])).notes
+    assert notes == [
+        "classifier: F1 of image-level labels, macro over classes in %, one seed. "
+        "Bold: best of the column.",
+        "Split: val; images: 120.",
+        "Classification without classes that no image shows: cat, dog.",
+        "Commit abc.",
+    ]
+
+
+def test_a_column_at_a_fixed_threshold(rows):
+    cam = {name: {"cam": c["cam"], "cam:fixed_miou": c["cam"]} for name, c in rows.items()}
+    table = make_table(spec(cam, columns=["cam", "cam:fixed_miou"]))
+    assert [cell.mean for cell in table.cells[0]] == pytest.approx([0.52, 0.26])
+    assert table.headings() == ["cam mIoU", "cam mIoU, fixed threshold"]
+    notes = "\n".join(table.notes)
+    assert "; threshold: chosen on train; fixed threshold: 0.25, not tuned." in notes
+
+
+def test_a_classifier_without_a_class_to_score_is_blank(tmp_path):
+    nothing = dict.fromkeys(CLASSIFIER_METRICS)
+    file = write_classification(tmp_path / "c.json", 0.5, metrics=nothing)
+    table = make_table(spec({"a": {"classifier": [file]}}, columns=["classifier"]))
+    assert table.cells[0][0].mean is None
+
+
+def test_a_column_of_the_wrong_file(rows, tmp_path):
+    scores, cam = write_classification(tmp_path / "c.json", 0.5), rows["vanilla"]["cam"][0]
+    for column, file, message in [
+        ("cam", scores, "evaluates classifier, the column shows cam"),
+        ("classifier", cam, "evaluates maps, the column shows classifier"),
+        ("cam:map", cam, "has no metric 'map'; take one of miou, "),
+        ("classifier:fp", scores, "has no metric 'fp'; take one of f1, "),
+    ]:
+        with pytest.raises(UserError, match=message):
+            make_table(spec({"a": {column: [file]}}, columns=[column]))
+    with pytest.raises(UserError, match="columns: one is named twice"):
+        spec({"a": {}}, columns=["cam", "cam:miou"])
+    with pytest.raises(UserError, match="columns: one is named twice"):
+        spec({"a": {}}, columns=["classifier", "classifier:f1"])
 
 
 def test_latex_is_escaped(rows):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "rules", "envs", "report", "profiles", "wsss")
 
 BACKBONE = {"name": "resnet10t", "output_stride": 16}
-AUGMENT = {"crop": 48, "resize": {"kind": "long-side", "min": 48, "max": 64}}
+AUGMENT = {"crop": 64, "resize": {"kind": "long-side", "min": 48, "max": 64}}
 TRAINING = {"epochs": 1, "batch_size": 8}
 FROM_CLASSIFIER = {**BACKBONE, "weights": "classifier", "batch_norm": "frozen"}
 
@@ -25,8 +25,18 @@ FROM_CLASSIFIER = {**BACKBONE, "weights": "classifier", "batch_norm": "frozen"}
 TINY = {
     "dataset": {"toy": {"kind": "toy", "train": 24, "val": 8, "size": 48}},
     "classifier": {
-        "one": {"backbone": BACKBONE, "augment": AUGMENT, "training": TRAINING},
-        "two": {"extends": "one", "label_smoothing": 0.1},
+        "one": {
+            "objective": "vanilla",
+            "backbone": BACKBONE,
+            "augment": AUGMENT,
+            "training": TRAINING,
+        },
+        "two": {
+            "extends": "one",
+            "objective": "p-noc",
+            "ordinary": "one",
+            "label_smoothing": 0.1,
+        },
     },
     "cam": {"single": {"scales": [1.0], "flip": False}},
     "crf": {
@@ -76,7 +86,15 @@ TINY = {
     "tables": {
         "stages": {
             "experiments": ["full", "short", "other", "supervised"],
-            "columns": ["cam", "cam.crf-labels", "walk", "pseudo", "prediction.crf-scores"],
+            "columns": [
+                "classifier",
+                "cam",
+                "cam:fp",
+                "cam.crf-labels",
+                "walk",
+                "pseudo",
+                "prediction.crf-scores",
+            ],
         }
     },
     "galleries": {"images": 2},

@@ -11,6 +11,7 @@ import yaml
 from wsss.config import parse
 from wsss.core.errors import UserError
 from wsss.schema import schema_text
+from wsss.tree import evaluated
 
 ROOT = Path(__file__).parents[2]
 DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -116,6 +117,56 @@ MISTAKES = {
         ["prediction.crf-labels"],
         "tables.stages.columns: 'prediction.crf-labels': crf recipe 'labels' has unary labels",
     ),
+    "column with an unknown metric": (
+        "tables.stages.columns",
+        ["cam:mio"],
+        "tables.stages.columns: 'cam:mio': no metric 'mio' (did you mean 'miou'?)",
+    ),
+    "column without the metric it names": (
+        "tables.stages.columns",
+        ["cam:"],
+        "tables.stages.columns: 'cam:': no metric '' (known: f1, fixed_miou, fn, fp, ",
+    ),
+    "metric of masks for a classifier": (
+        "tables.stages.columns",
+        ["classifier:miou"],
+        "tables.stages.columns: 'classifier:miou': no 'miou' is measured of this file (known: f1, ",
+    ),
+    "metric of a classifier for masks": (
+        "tables.stages.columns",
+        ["cam.crf-labels:map"],
+        "tables.stages.columns: 'cam.crf-labels:map': no 'map' is measured of this file",
+    ),
+    "fixed threshold of masks": (
+        "tables.stages.columns",
+        ["pseudo:fixed_miou"],
+        "tables.stages.columns: 'pseudo:fixed_miou': no 'fixed_miou' is measured of this file",
+    ),
+    "unknown column with a metric": (
+        "tables.stages.columns",
+        ["clasifier:f1"],
+        "tables.stages.columns: 'clasifier:f1': nothing makes it (did you mean 'classifier'?)",
+    ),
+    "classifier behind a crf": (
+        "tables.stages.columns",
+        ["classifier.crf-labels"],
+        "tables.stages.columns: 'classifier.crf-labels': nothing makes it",
+    ),
+    "column twice by its metric": (
+        "tables.stages.columns",
+        ["cam", "cam:miou"],
+        "tables.stages: columns: one is named twice; name each once",
+    ),
+    "metric of seconds": (
+        "tables.seconds.columns",
+        ["cam:miou"],
+        "tables.seconds.columns: 'cam:miou': a table of seconds shows no metric; leave it out",
+    ),
+    "seconds of an unknown crf": (
+        "tables.seconds.columns",
+        ["cam.crf-label"],
+        "tables.seconds.columns: 'cam.crf-label': no crf recipe 'label' (did you mean 'labels'?)",
+    ),
     "seed twice": ("seeds", [0, 0], "seeds: [0, 0]: give each seed once"),
     "seed negative": ("seeds", [-1], "seeds: [-1]: give each seed once, none negative"),
     "seed no number": ("seeds", ["a"], "seeds.0: input should be a valid integer, got 'a'"),
@@ -136,6 +187,28 @@ def test_a_mistake_is_one_clear_line(name):
     message = str(caught.value)
     assert line in message
     assert len(message.splitlines()) == 1, message
+
+
+def test_columns_may_name_a_metric():
+    columns = ["cam", "cam:fp", "cam.crf-labels:miou", "walk:fixed_miou", "classifier"]
+    table = parse(changed("tables.stages.columns", [*columns, "classifier:map"])).tables["stages"]
+    assert [tuple(table.column(column)) for column in table.columns] == [
+        ("cam", "miou"),
+        ("cam", "fp"),
+        ("cam.crf-labels", "miou"),
+        ("walk", "fixed_miou"),
+        ("classifier", "f1"),
+        ("classifier", "map"),
+    ]
+
+
+def test_the_scores_of_a_classifier_lie_beside_its_model():
+    experiments = parse(DEMO).experiments
+    for name in ("vanilla", "supervised"):  # this one takes its weights
+        path = evaluated(experiments[name], 3, "classifier", "val")
+        assert path == "results/toy/seed3/vanilla/model.val.eval.json"
+    alone = experiments["supervised"].model_copy(update={"classifier": None})
+    assert evaluated(alone, 3, "classifier", "val") is None
 
 
 def test_all_mistakes_are_told_at_once():

@@ -14,8 +14,9 @@ pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.slow]
 # Which outputs a recipe (or a part of it) makes by itself, as a pattern over the results tree.
 OWNERS = {
     ("dataset", "toy"): r"results/toy/data/.*",
-    ("classifier", "one"): r".*/seed0/(one|two)/model\.safetensors",  # two extends one
-    ("classifier", "two"): r".*/seed0/two/model\.safetensors",
+    # two extends one
+    ("classifier", "one"): r".*/seed0/(one|two)/(model\.safetensors|history\.csv)",
+    ("classifier", "two"): r".*/seed0/two/(model\.safetensors|history\.csv)",
     ("cam", "single"): r".*/single/cam\.(train|val)\.h5",
     ("crf", "labels"): r".*\.crf-labels\.h5",
     ("crf", "scores"): r".*\.crf-scores\.h5",
@@ -26,7 +27,7 @@ OWNERS = {
     ("affinity", "direct", "pseudo"): r".*/direct/pseudo\.(train|val)\.h5",
     ("segmentation", "deeplab", "train"): r".*/deeplab/model\.safetensors",
     ("segmentation", "deeplab", "predict"): r".*/deeplab/prediction\.(train|val)\.h5",
-    ("evaluation",): r".*\.eval\.json",
+    ("evaluation",): r".*/(?!model\.)[^/]*\.eval\.json",
     ("tables", "stages"): r"results/tables/stages\..*",
     ("galleries",): r"results/galleries/.*",
 }
@@ -42,12 +43,20 @@ OTHER = {
     "select": {"spread": "worst"},
     "predicted_ignore": {"error": "background"},
     "metric": {"miou": "f1"},
+    "keep": {"last": "best-val-map"},
+    "class_weights": {"none": "inverse-frequency"},
+    "unlabelled": {"skip": "negative"},
+    "sampling": {"random": "focal"},
+    "normalise": {"batch": "image"},
+    "order": {"relu-upsample": "upsample-relu"},
+    "tiles": {4: 16},
 }
 # Fields without another value here, each with its reason.
 ONE_VALUE = {
     "kind": "another kind is another recipe",
     "method": "another method is another recipe",
-    "objective": "vanilla is the only one",
+    "objective": "another objective is another recipe",
+    "ordinary": "another one is another training, which the study has not",
     "architecture": "DeepLabV3+ is the only one",
     "unary": "decided by the file that is refined",
     "alpha": "belongs to another unary",
@@ -200,8 +209,8 @@ def test_a_new_experiment_makes_only_what_it_does_not_share(finished):
 
 CODE = {
     "wsss/affinity/walk.py": r".*/rw/walk\.(train|val)\.h5",
-    "wsss/evaluation/measures.py": r".*\.eval\.json",
-    "wsss/report/render.py": r"results/tables/.*",
+    "wsss/evaluation/measures.py": OWNERS[("evaluation",)],
+    "wsss/report/render.py": r"results/tables/.*\.(csv|md|tex)",
     "wsss/report/drawing.py": r"results/galleries/.*",
     "wsss/cam/cli.py": "nothing",
     "wsss/core/command.py": "nothing",

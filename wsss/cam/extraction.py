@@ -40,7 +40,7 @@ def extract(
         if len(present) == 0:
             return np.zeros((0, *size), np.float32)
         mean = augmented_mean(
-            lambda x: network(x)[:, present].relu(),
+            lambda x: network(x).maps[:, present].relu(),
             decode(record.data),
             trained.backbone,
             scales=recipe.scales,

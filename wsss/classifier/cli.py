@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import OutOption, RecipeOption, SeedOption, run_card
+from wsss.core.command import (
+    OutOption,
+    RecipeOption,
+    SeedOption,
+    log,
+    run_card,
+    write_bytes,
+    write_text,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Classifiers trained on image-level labels.")
 
@@ -21,7 +29,7 @@ ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Processor 
 @app.command(
     "train",
     epilog="Example: wsss classifier train --images train.h5 --seed 0 --threads 2 "
-    '--recipe \'{"backbone": {"name": "resnet10t"}}\' --out model.safetensors',
+    '--recipe \'{"objective": "vanilla"}\' --out model.safetensors',
 )
 def train_command(
     images: Annotated[Path, typer.Option("--images", help="Images file with labels.")],
@@ -30,19 +38,24 @@ def train_command(
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Pretrained weights, if the recipe has some.")
     ] = None,
+    ordinary: Annotated[
+        Path | None, typer.Option("--ordinary", help="Model of the recipe's ordinary classifier.")
+    ] = None,
     validation: Annotated[
-        Path | None,
-        typer.Option("--validation", help="Images file scored every epoch; changes no weights."),
+        Path | None, typer.Option("--validation", help="Images file scored every epoch.")
+    ] = None,
+    history: Annotated[
+        Path | None, typer.Option("--history", help="CSV of every epoch's scores.")
     ] = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
 ) -> None:
     """Train a multi-label classifier; started again after a kill, it resumes."""
     started = time.monotonic()
-    from wsss.classifier.recipe import ClassifierRecipe
+    from wsss.classifier.recipe import parse_classifier
     from wsss.classifier.train import train
 
-    typed = ClassifierRecipe.from_json(recipe)
+    typed = parse_classifier(recipe)
     train(
         typed,
         images,
@@ -50,7 +63,9 @@ def train_command(
         seed=seed,
         threads=threads,
         out=out,
+        ordinary=ordinary,
         validation=validation,
+        history=history,
     )
     run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
 
@@ -72,3 +87,39 @@ def predict_command(
 
     predict(model, images, threads=threads, out=out)
     run_card(out, predict, "{}", started, threads=threads)
+
+
+@app.command(
+    "evaluate",
+    epilog="Example: wsss classifier evaluate --model model.safetensors --images val.h5 "
+    "--out model.val.eval.json",
+)
+def evaluate_command(
+    model: Annotated[Path, typer.Option("--model", help="Trained classifier.")],
+    images: ImagesOption,
+    out: OutOption,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Score a classifier on image-level labels: F1, mAP, precision, recall."""
+    started = time.monotonic()
+    from wsss.classifier.evaluation import evaluate, one_line, to_text
+
+    result = evaluate(model, images, threads=threads)
+    write_text(out, to_text(result))
+    run_card(out, evaluate, "{}", started, threads=threads)
+    log.info("%s: %s", out, one_line(result))
+
+
+@app.command(
+    "curve", epilog="Example: wsss classifier curve --history history.csv --out history.png"
+)
+def curve_command(
+    history: Annotated[Path, typer.Option("--history", help="What a training wrote.")],
+    out: OutOption,
+) -> None:
+    """Draw losses, scores and learning rate of every epoch."""
+    started = time.monotonic()
+    from wsss.classifier.curve import curve_figure
+
+    write_bytes(out, curve_figure(history))
+    run_card(out, curve_figure, "{}", started)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +14,22 @@ from jaxtyping import Float32
 from wsss.core.command import progress, write_text
 from wsss.core.images import decode
 from wsss.core.store import ImageReader, ImageRecord
-from wsss.nn.cam_network import load_cam_network
+from wsss.nn.cam_network import TrainedCamNetwork, load_cam_network
 from wsss.nn.inference import augmented_mean, in_order, ready
 
 
-def predict(model: Path, images: Sequence[Path], *, threads: int, out: Path) -> None:
-    """Write σ(logits) in [0, 1] of each image at its own size, without augmentation.
+def probabilities(
+    trained: TrainedCamNetwork, images: ImageReader
+) -> Iterator[tuple[ImageRecord, Float32[np.ndarray, " c"]]]:
+    """σ(logits) in [0, 1] of each image at its own size, without augmentation, in the file's order.
 
-    A CSV file: the image's id, then a column a class.
+    The network is put into evaluation mode.
     """
-    torch.set_num_threads(threads)
-    trained = load_cam_network(model)
     network = ready(trained.network)
 
     def scores(record: ImageRecord) -> Float32[np.ndarray, " c"]:
         pooled = augmented_mean(
-            lambda x: network(x).float().mean((2, 3), keepdim=True),
+            lambda x: network(x).logits[..., None, None],
             decode(record.data),
             trained.backbone,
             scales=(1.0,),
@@ -38,11 +38,18 @@ def predict(model: Path, images: Sequence[Path], *, threads: int, out: Path) -> 
         )
         return pooled[:, 0, 0].sigmoid().cpu().numpy()
 
+    return in_order(images, scores)
+
+
+def predict(model: Path, images: Sequence[Path], *, threads: int, out: Path) -> None:
+    """Write the `probabilities` of images as a CSV file: the image's id, then a column a class."""
+    torch.set_num_threads(threads)
+    trained = load_cam_network(model)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["image", *trained.classes])
     with ImageReader(images) as reader:
-        bar = progress(in_order(reader, scores), total=len(reader), what="predict")
+        bar = progress(probabilities(trained, reader), total=len(reader), what="predict")
         for record, row in bar:
             writer.writerow([record.id, *(f"{p:.4f}" for p in row)])
     write_text(out, text.getvalue())

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import torch
 
+from wsss.classifier.balance import chosen_images, inverse_frequency
+from wsss.classifier.learner import ClassifierLearner
+from wsss.classifier.losses import Criterion
+from wsss.classifier.objective import build_objective
 from wsss.classifier.recipe import ClassifierRecipe
-from wsss.classifier.vanilla import Vanilla
+from wsss.core.command import log
 from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
 from wsss.core.model_file import save_model
@@ -15,8 +19,9 @@ from wsss.core.random import mix
 from wsss.core.store import ImageReader, software_versions
 from wsss.core.train import discard_checkpoints, fingerprint, fit
 from wsss.nn.backbones import initialise
-from wsss.nn.cam_network import CamNetwork
+from wsss.nn.cam_network import CamNetwork, load_cam_network
 from wsss.nn.datasets import LabelledImages, loader_workers
+from wsss.nn.rand_augment import RandAugment
 from wsss.nn.recipe import Augment, LongSide
 from wsss.nn.transforms import TrainTransform
 
@@ -29,32 +34,45 @@ def train(
     seed: int,
     threads: int,
     out: Path,
+    ordinary: Path | None = None,
     validation: Path | None = None,
+    history: Path | None = None,
 ) -> None:
     """Train on the image-level labels of `images` and write the network to `out`.
 
     weights: the file of recipe.backbone.weights; None exactly if that is null.
-    validation: an images file whose labels are scored after every epoch (log and history only;
-    the weights do not depend on it).
+    ordinary: the model file of recipe.ordinary; None exactly for objectives without one.
+    validation: an images file whose labels are scored after every epoch; the weights depend on it
+    with keep: best-val-map only. history: the scores of every epoch as CSV.
     Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
-    Raises UserError for a class without a positive image, unfit weights, other classes in
-    `validation`, and a training that diverges.
+    Raises UserError for a class without a positive image, unfit weights, an unfit ordinary
+    classifier, other classes in `validation`, and a training that diverges.
     """
     torch.set_num_threads(threads)
     classes = _classes(images)
     torch.manual_seed(mix(seed, "initialise"))
-    network = CamNetwork(recipe.backbone, len(classes))
+    network = CamNetwork(recipe.backbone, len(classes), recipe.head)
     initialise(network.backbone, recipe.backbone, weights)
-    inputs = [images] if weights is None else [images, weights]
+    judge = _ordinary(recipe, ordinary, classes)
+    held_out = None if validation is None else _held_out(recipe, validation, classes)
+    best = recipe.keep == "best-val-map"
+    if best and held_out is None:
+        raise UserError("keep: best-val-map needs --validation; give the images file of val")
+    dataset, class_weights = _training_data(recipe, images, seed)
+    criterion = Criterion(recipe.label_smoothing, class_weights)
+    objective = build_objective(recipe, criterion, judge)
+    inputs = [p for p in (images, weights, ordinary, validation if best else None) if p]
     fit(
-        Vanilla(network, recipe),
-        LabelledImages(images, TrainTransform(recipe.augment, recipe.backbone)),
+        ClassifierLearner(network, objective, recipe),
+        dataset,
         recipe.training,
         seed=seed,
         out=out,
         resume_key=fingerprint(recipe.to_json(), seed, code_digest(__name__), inputs),
         workers=loader_workers(threads),
-        validation=None if validation is None else _held_out(recipe, validation, classes),
+        validation=held_out,
+        best="val_mAP" if best else None,
+        history=history,
     )
     about = {
         "kind": "classifier",
@@ -77,6 +95,57 @@ def _classes(images: Path) -> tuple[str, ...]:
             "add images of it or leave it out of the data set's classes"
         )
     return classes
+
+
+def _ordinary(
+    recipe: ClassifierRecipe, path: Path | None, classes: tuple[str, ...]
+) -> CamNetwork | None:
+    wanted = getattr(recipe, "ordinary", None)
+    if wanted is None:
+        if path is not None:
+            raise UserError(
+                f"--ordinary {path}: objective {recipe.objective} has none; leave it out"
+            )
+        return None
+    if path is None:
+        raise UserError(f"objective {recipe.objective} needs --ordinary; give '{wanted}' as a file")
+    found = load_cam_network(path)
+    if found.classes != classes:
+        raise UserError(f"{path}: its classes are not those of the images; train it on them")
+    same = (found.backbone.mean, found.backbone.std) == (recipe.backbone.mean, recipe.backbone.std)
+    if not same:
+        raise UserError(
+            f"{path}: it takes images normalised with another backbone.mean or std than this "
+            "recipe's; use one normalisation for both"
+        )
+    return found.network
+
+
+def _training_data(
+    recipe: ClassifierRecipe, images: Path, seed: int
+) -> tuple[LabelledImages, torch.Tensor | None]:
+    """The images that an epoch sees, and the weights of the classes."""
+    augment = recipe.augment
+    extra = []
+    if augment.rand_augment is not None:
+        chosen = augment.rand_augment
+        extra.append(RandAugment(chosen.operations, chosen.magnitude, chosen.cutout))
+    with ImageReader(images) as reader:
+        labels = reader.labels
+    indices = chosen_images(labels, recipe.balance, unlabelled=recipe.unlabelled, seed=seed)
+    if len(indices) != len(labels) or len(set(indices.tolist())) != len(labels):
+        log.info(
+            "%s: %d of %d images are used, %d samples an epoch",
+            images,
+            len(set(indices.tolist())),
+            len(labels),
+            len(indices),
+        )
+    weights = None
+    if recipe.class_weights == "inverse-frequency":
+        weights = torch.from_numpy(inverse_frequency(labels[indices]))
+    transform = TrainTransform(augment, recipe.backbone, extra)
+    return LabelledImages(images, transform, indices.tolist()), weights
 
 
 def _held_out(recipe: ClassifierRecipe, images: Path, classes: tuple[str, ...]) -> LabelledImages:

@@ -12,19 +12,25 @@ from wsss.core.errors import UserError
 FORMAT = "wsss evaluation"
 VERSION = 1
 
-# What a reader may take for given; below a null nothing is asked.
+# The figures of a file of maps, scores or masks, and those of a classifier (image-level labels).
+MASK_METRICS = (
+    *("miou", "miou_foreground", "fp", "fn", "precision", "recall", "f1", "pixel_accuracy"),
+)
+CLASSIFIER_METRICS = ("f1", "f2", "map", "precision", "recall", "micro_f1", "exact_match")
+
+# What a reader may take for given besides; below a null nothing is asked.
 _KEYS = (
     *("evaluated.kind", "split", "images", "threshold.value", "threshold.how", "tta", "crf"),
     *("tta.scales", "tta.flip", "image_labels", "commit", "recipe.predicted_ignore"),
-    *("crf.preset", "crf.steps", "metrics.miou", "metrics.miou_foreground", "metrics.fp"),
-    *("metrics.fn", "metrics.precision", "metrics.recall", "metrics.f1"),
-    *("metrics.pixel_accuracy", "fixed.threshold", "fixed.metrics.miou"),
+    *("crf.preset", "crf.steps", "fixed.threshold", "fixed.metrics.miou"),
     *("curve.thresholds", "curve.miou", "curve.fp", "curve.fn"),
 )
 
 
 def read_evaluation(path: Path, split: str | None = None) -> dict[str, Any]:
     """An evaluation; see `wsss.evaluation.record.document` for its keys.
+
+    One of a classifier (`evaluated.kind` "classifier") has `CLASSIFIER_METRICS` as its metrics.
 
     Raises UserError for any other file, an incomplete one, or one of another split than `split`.
     """
@@ -39,13 +45,24 @@ def read_evaluation(path: Path, split: str | None = None) -> dict[str, Any]:
         raise UserError(f"{path}: not JSON ({error}); make it again") from None
     if not isinstance(read, dict) or (read.get("format"), read.get("version")) != (FORMAT, VERSION):
         raise UserError(f"{path}: no evaluation of this version of wsss; make it again")
-    missing = [key for key in _KEYS if not _has(read, key.split("."))]
+    missing = [key for key in (*_KEYS, *_metrics(read)) if not _has(read, key.split("."))]
     if missing:
         some = ", ".join([*missing[:3], *(["…"] if missing[3:] else [])])
         raise UserError(f"{path}: incomplete, without {some}; make it again")
     if split is not None and read["split"] not in (split, None):
         raise UserError(f"{path}: is of split {read['split']}, but {split} is needed here")
     return read
+
+
+def is_classifier(read: dict[str, Any]) -> bool:
+    """Whether it is an evaluation of image-level labels, not of masks."""
+    evaluated = read.get("evaluated")
+    return isinstance(evaluated, dict) and evaluated.get("kind") == "classifier"
+
+
+def _metrics(read: dict[str, Any]) -> list[str]:
+    names = CLASSIFIER_METRICS if is_classifier(read) else MASK_METRICS
+    return [f"metrics.{name}" for name in names]
 
 
 def _has(value: Any, keys: list[str]) -> bool:

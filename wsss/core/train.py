@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import logging
+import math
 import multiprocessing
 import shutil
 import sys
@@ -22,18 +23,24 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import (
+    Callback,
+    ModelCheckpoint,
+    TQDMProgressBar,
+    WeightAveraging,
+)
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.optim.swa_utils import get_ema_avg_fn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wsss.core.atomic import replacing
 from wsss.core.command import log, write_text
 from wsss.core.errors import UserError
 from wsss.core.random import generator, mix
-from wsss.core.training_recipe import Training
+from wsss.core.training_recipe import Ema, Training
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -74,15 +81,19 @@ class Learner(L.LightningModule):
     """Base of the stages' learners: `loss(batch)` returns the loss and what to log.
 
     Subclasses implement `loss` and Lightning's `configure_optimizers`, and `validation_step` where
-    they take validation data.
+    they take validation data. `done` in [0, 1) is the share of the batches that are over.
     """
+
+    done = 0.0
 
     def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, Any]]:
         """Scalar loss of a batch; detached scalars or torchmetrics of this module for the logs."""
         raise NotImplementedError
 
-    def training_step(self, batch: Any, _: int) -> torch.Tensor:
+    def training_step(self, batch: Any, index: int) -> torch.Tensor:
         """One batch; stops on a loss that is not finite."""
+        batches = self.trainer.num_training_batches
+        self.done = (self.current_epoch * batches + index) / (self.trainer.max_epochs * batches)
         loss, logs = self.loss(batch)
         if not torch.isfinite(loss):
             raise UserError(
@@ -118,11 +129,55 @@ class _Bar(TQDMProgressBar):
         return {k: v for k, v in super().get_metrics(*arguments).items() if k != "v_num"}
 
 
+class _Waiting(Callback):
+    """Tells which share of an epoch's time the training waited for its batches."""
+
+    def __init__(self) -> None:
+        self.waited, self.since, self.began = 0.0, 0.0, 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.waited, self.began = 0.0, time.monotonic()
+        self.since = self.began
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        self.waited += time.monotonic() - self.since
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self.since = time.monotonic()
+
+    @property
+    def share(self) -> float:
+        """In [0, 1], of the running epoch."""
+        return self.waited / max(time.monotonic() - self.began, 1e-9)
+
+
+class _Averaging(WeightAveraging):
+    """The exponential moving average; validation sees it from its first update on."""
+
+    def __init__(self, ema: Ema, steps_per_epoch: int):
+        super().__init__(avg_fn=get_ema_avg_fn(ema.decay))
+        self.start, self.every = ema.start_epoch * steps_per_epoch, ema.every
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        if step_idx is None or step_idx < self.start:
+            return False
+        return (step_idx - self.start) % self.every == 0
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.global_step > self.start:
+            super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.global_step > self.start:
+            super().on_validation_epoch_end(trainer, pl_module)
+
+
 class _History(Callback):
     """One CSV row an epoch; the rows travel in the checkpoint, so a resumed run has them all."""
 
-    def __init__(self, path: Path):
-        self.path, self.rows, self.started, self.told = path, [], (0, 0.0), 0.0
+    def __init__(self, path: Path, waiting: _Waiting):
+        self.path, self.waiting = path, waiting
+        self.rows, self.started, self.told = [], (0, 0.0), 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -158,7 +213,13 @@ class _History(Callback):
         seconds = (time.monotonic() - self.started[1]) / (done - self.started[0])
         left = seconds * (trainer.max_epochs - done) / 60
         log.info(
-            "epoch %d/%d  %s  %.0f s, %.1f min left", done, trainer.max_epochs, shown, seconds, left
+            "epoch %d/%d  %s  %.0f s (%.0f %% waiting for data), %.1f min left",
+            done,
+            trainer.max_epochs,
+            shown,
+            seconds,
+            100 * self.waiting.share,
+            left,
         )
 
 
@@ -185,11 +246,16 @@ def fit(
     resume_key: str,
     workers: int,
     validation: Dataset | None = None,
+    best: str | None = None,
+    history: Path | None = None,
 ) -> None:
     """Train `learner` on `dataset`; the caller saves the network afterwards.
 
     out: the model file to come; checkpoints lie in a hidden folder beside it and go away with
-    `discard_checkpoints`, history in log/<name>.history.csv, TensorBoard logs in log/tensorboard.
+    `discard_checkpoints`, TensorBoard logs in log/tensorboard. history: one CSV row an epoch;
+    log/<name>.history.csv unless given.
+    best: a validation metric; the learner ends with the weights of the epoch where it is highest
+    instead of the last's.
     resume_key: a `fingerprint`; a checkpoint of another one is deleted, never resumed.
     validation: goes through `learner.validation_step` after each epoch, always the same samples.
     Raises UserError if the data set has no full batch, the loss is not finite, or a checkpoint
@@ -237,6 +303,13 @@ def fit(
     # Determinism also fills every new tensor with NaN, to show who reads what was never written.
     torch.utils.deterministic.fill_uninitialized_memory = False
     L.seed_everything(mix(seed, "network") % 2**32, verbose=False)
+    steps = math.ceil(len(loader) / training.accumulate)
+    waiting = _Waiting()
+    keeper = None
+    if best is not None:
+        keeper = ModelCheckpoint(
+            last.parent, filename="best", monitor=best, mode="max", enable_version_counter=False
+        )
     trainer = L.Trainer(
         max_epochs=training.epochs,
         accelerator="auto",
@@ -247,7 +320,10 @@ def fit(
         logger=TensorBoardLogger(out.parent / "log", name="tensorboard", version=out.stem),
         callbacks=[
             _Reseed(seed),
-            _History(out.parent / "log" / f"{out.name}.history.csv"),
+            waiting,
+            _History(history or out.parent / "log" / f"{out.name}.history.csv", waiting),
+            *([_Averaging(training.ema, steps)] if training.ema else []),
+            *([keeper] if keeper else []),
             ModelCheckpoint(
                 last.parent, filename="last", save_top_k=1, enable_version_counter=False
             ),
@@ -267,6 +343,10 @@ def fit(
         # Lightning would end with status 0, and Snakemake would miss the output.
         log.error("error: stopped by SIGTERM; the next start resumes from the last whole epoch")
         raise SystemExit(143) from None
+    if keeper is not None:
+        log.info("keeping the epoch with %s %.4f", best, float(keeper.best_model_score))
+        state = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
+        learner.load_state_dict(state["state_dict"])
 
 
 def discard_checkpoints(out: Path) -> None:

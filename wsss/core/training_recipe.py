@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wsss.core.recipe import Recipe
 
@@ -22,6 +22,14 @@ class Optimizer(Recipe):
     power: float = Field(0.9, ge=0, description="Poly schedule: lr · (1 − step/steps)^power.")
 
 
+class Ema(Recipe):
+    """Exponential moving average of the weights, which is what the training leaves."""
+
+    decay: float = Field(0.99, gt=0, lt=1)
+    every: int = Field(32, ge=1, description="Optimizer steps from one update to the next.")
+    start_epoch: int = Field(1, ge=0, description="Epochs before the average begins.")
+
+
 class Training(Recipe):
     """How long and in which batches a network is trained."""
 
@@ -30,3 +38,13 @@ class Training(Recipe):
     accumulate: int = Field(1, ge=1, description="Batches whose mean gradient makes one step.")
     precision: Literal["32", "bf16"] = Field("32", description="bf16: autocast to bfloat16.")
     optimizer: Optimizer = Optimizer()
+    ema: Ema | None = Field(None, description="null: the weights as they are.")
+
+    @model_validator(mode="after")
+    def _averages(self) -> Training:
+        if self.ema is not None and self.ema.start_epoch >= self.epochs:
+            raise ValueError(
+                f"ema.start_epoch {self.ema.start_epoch} is never reached in {self.epochs} epochs; "
+                "lower it"
+            )
+        return self

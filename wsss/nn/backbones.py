@@ -1,44 +1,201 @@
-"""Backbones from timm: building, loading weights with checked keys, freezing BatchNorm."""
+"""Backbones: building, freezing, and loading weights with checked keys."""
 
 from __future__ import annotations
 
 import re
+from itertools import chain
 from pathlib import Path
 
 import timm
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from timm.models import FeatureInfo, FeatureListNet
 from torch import nn
+from torch.func import functional_call
 
 from wsss.core.command import log
 from wsss.core.errors import UserError
 from wsss.core.recipe import did_you_mean
-from wsss.nn.recipe import Backbone
+from wsss.nn.mxnet_params import read_params, wide_resnet38_names
+from wsss.nn.recipe import WIDE_RESNET38, Backbone
+from wsss.nn.token_maps import give_maps
+from wsss.nn.vgg import vgg_trunk
+from wsss.nn.wide_resnet38 import WideResNet38
+
+_PROBE = (225, 353)  # multiples of none of the usual strides, and they tell them apart
+_TIMM_CANNOT = (TypeError, RuntimeError, NotImplementedError, AssertionError, ValueError)
 
 
 def build_trunk(recipe: Backbone) -> nn.Module:
-    """The network up to its last feature map: (B, 3, H, W) → (B, num_features, H/s, W/s)."""
-    return _create(recipe, num_classes=0, global_pool="")
+    """The network up to its last feature map: (B, 3, H, W) → (B, num_features, ⌈H/s⌉, ⌈W/s⌉).
+
+    s is the recipe's output stride. A ViT or Swin first pads sides that are no multiples of its
+    patch with 0, at the right and below; so the last row and column may lie partly outside of the
+    image. A few convolutional networks of timm (DenseNet) round down instead.
+    Raises UserError for a network that timm has not, that has no maps of any input size, or whose
+    stride is another. Freezes nothing: see `freeze`.
+    """
+    if recipe.name == WIDE_RESNET38:
+        return WideResNet38()
+    _require_known(recipe.name)
+    if recipe.name.startswith("vgg"):
+        return vgg_trunk(recipe.name, recipe.output_stride)
+    network = _create_trunk(recipe)
+    # timm's own number is another where its head begins with a convolution (MobileNetV3).
+    network.num_features, stride = _probe(network, recipe.name)
+    _require_stride(stride, recipe)
+    return network
 
 
 def build_pyramid(recipe: Backbone) -> nn.Module:
-    """The network with a list of every stage's feature maps; `feature_info` tells their shapes."""
-    return _create(recipe, features_only=True)
+    """The network with a list of every stage's feature maps; `feature_info` tells their shapes.
 
-
-def _create(recipe: Backbone, **options) -> nn.Module:
-    if not timm.is_model(recipe.name):
-        near = did_you_mean(recipe.name, timm.list_models()) if timm.list_models() else ""
-        near = near if "did you mean" in near else " (see timm.list_models())"
-        raise UserError(f"backbone.name: timm has no model '{recipe.name}'{near}")
+    Raises UserError for a network that timm cannot build so; all transformers are among them.
+    """
+    if recipe.name == WIDE_RESNET38:
+        network = WideResNet38()
+        return FeatureListNet(network, out_indices=tuple(range(len(network.feature_info))))
+    _require_known(recipe.name)
     try:
-        return timm.create_model(recipe.name, output_stride=recipe.output_stride, **options)
-    except (TypeError, RuntimeError, NotImplementedError, AssertionError, ValueError) as error:
+        network = timm.create_model(
+            recipe.name, features_only=True, output_stride=recipe.output_stride
+        )
+    except _TIMM_CANNOT as error:
         raise UserError(
-            f"backbone: timm cannot build '{recipe.name}' with output_stride "
-            f"{recipe.output_stride} ({error}); choose another stride or network"
+            f"backbone: timm cannot build '{recipe.name}' as a pyramid with output_stride "
+            f"{recipe.output_stride} ({_line(error)}); choose a convolutional network such as "
+            f"resnet50, or another stride"
         ) from None
+    _require_stride(network.feature_info.reduction()[-1], recipe)
+    return network
+
+
+def _require_known(name: str) -> None:
+    if not timm.is_model(name):
+        near = did_you_mean(name, [*timm.list_models(), WIDE_RESNET38])
+        near = near if "did you mean" in near else " (see timm.list_models())"
+        raise UserError(f"backbone.name: timm has no model '{name}'{near}")
+
+
+def _create_trunk(recipe: Backbone) -> nn.Module:
+    try:
+        return timm.create_model(
+            recipe.name, num_classes=0, global_pool="", output_stride=recipe.output_stride
+        )
+    except _TIMM_CANNOT:
+        pass  # no such option: a transformer, or a network of one stride
+    for option in ({"dynamic_img_size": True}, {"strict_img_size": False}):
+        try:
+            network = timm.create_model(recipe.name, num_classes=0, **option)
+            # Not global_pool="" above: with it some networks have their last norm elsewhere, and
+            # another name for its weights.
+            network.reset_classifier(0, "")
+            give_maps(network)
+            return network
+        except _TIMM_CANNOT:
+            continue
+    try:
+        return timm.create_model(recipe.name, num_classes=0, global_pool="")
+    except _TIMM_CANNOT as error:
+        raise UserError(
+            f"backbone: timm cannot build '{recipe.name}' as feature maps ({_line(error)}); "
+            f"choose another network"
+        ) from None
+
+
+def _line(error: Exception) -> str:
+    return str(error).split("\n")[0] or type(error).__name__
+
+
+def _probe(network: nn.Module, name: str) -> tuple[int, int]:
+    """Channels and stride of a network's maps, from a run without numbers on the meta device."""
+    tensors = chain(network.named_parameters(), network.named_buffers())
+    state = {key: value.to("meta") for key, value in tensors}
+    images = torch.empty(1, 3, *_PROBE, device="meta")
+    try:
+        network.eval()
+        with torch.no_grad():
+            maps = functional_call(network, state, images)
+    except (*_TIMM_CANNOT, AttributeError, IndexError) as error:
+        raise UserError(
+            f"backbone.name: '{name}' cannot take images of any size ({_line(error)}); choose "
+            f"another network"
+        ) from None
+    finally:
+        network.train()
+    shape = tuple(maps.shape) if isinstance(maps, torch.Tensor) else ()
+    for stride in (8, 16, 32, *range(1, 65)):
+        bounds = [(side // stride, -(-side // stride)) for side in _PROBE]
+        if len(shape) == 4 and shape[2] in bounds[0] and shape[3] in bounds[1]:
+            return shape[1], stride
+    raise UserError(
+        f"backbone.name: '{name}' gives {shape} for {images.shape[2]}×{images.shape[3]} pixels, "
+        f"no feature maps; choose another network"
+    )
+
+
+def _require_stride(stride: int, recipe: Backbone) -> None:
+    if stride != recipe.output_stride:
+        remedy = (
+            f"set output_stride: {stride}" if stride in (8, 16, 32) else "choose another network"
+        )
+        raise UserError(
+            f"backbone.output_stride: '{recipe.name}' gives stride {stride}, not "
+            f"{recipe.output_stride}; {remedy}"
+        )
+
+
+def freeze(network: nn.Module, recipe: Backbone) -> None:
+    """Apply `batch_norm` and `frozen_stages` to a trunk or a pyramid of that recipe.
+
+    It lasts through `.train()`, which Lightning calls. What is frozen has no gradient.
+    Raises UserError for more stages than the network has.
+    """
+    if recipe.batch_norm != "train":
+        freeze_batch_norm(network, train_affine=recipe.batch_norm == "eval")
+    for module in _first_modules(network, recipe):
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(False)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            freeze_batch_norm(module)
+
+
+def _first_modules(network: nn.Module, recipe: Backbone) -> list[nn.Module]:
+    """All modules up to and including the last of the frozen stages, in timm's order."""
+    if recipe.frozen_stages == 0:
+        return []
+    info = getattr(network, "feature_info", [])
+    stages = [s["module"] for s in (info.get_dicts() if isinstance(info, FeatureInfo) else info)]
+    modules = list(network.named_modules())
+    for names in (stages, [stage.replace(".", "_", 1) for stage in stages]):  # see load_weights
+        if names and {name for name, _ in modules}.issuperset(names):
+            break
+    else:
+        raise UserError(
+            f"backbone.frozen_stages: timm lists no stages of '{recipe.name}'; set it to 0"
+        )
+    if recipe.frozen_stages > len(names):
+        raise UserError(
+            f"backbone.frozen_stages: '{recipe.name}' has {len(names)} stages "
+            f"({', '.join(stages)}), not {recipe.frozen_stages}; set it to {len(names)} at most"
+        )
+    end = names[recipe.frozen_stages - 1]
+    last = max(i for i, (name, _) in enumerate(modules) if f"{name}.".startswith(f"{end}."))
+    return [module for _, module in modules[: last + 1]]
+
+
+def freeze_batch_norm(network: nn.Module, train_affine: bool = False) -> None:
+    """Use running statistics, now and after `.train()`.
+
+    train_affine: the affine parameters are trained (FixedBatchNorm of IRN and Puzzle-CAM); else
+    they have no gradient.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.requires_grad_(train_affine)
+            module.eval()
+            module.train = lambda mode=True, module=module: module  # Lightning calls .train()
 
 
 def initialise(network: nn.Module, recipe: Backbone, weights: Path | None) -> None:
@@ -56,8 +213,9 @@ def initialise(network: nn.Module, recipe: Backbone, weights: Path | None) -> No
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load a backbone's weights: a trained classifier's, or a file in timm's naming.
 
-    path: .safetensors or .pth. Every parameter and buffer of `network` must be in it with its
-    shape; what it has beyond (a classification head) is left out and logged. UserError otherwise.
+    path: .safetensors, .pth, or .params (MXNet's, of WideResNet38). Every parameter and buffer of
+    `network` must be in it with its shape; what it has beyond (a classification head) is left out
+    and logged. UserError otherwise.
     """
     state = _read_state(path)
     own = network.state_dict()
@@ -90,6 +248,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
 def _read_state(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise UserError(f"{path}: no such weights file; correct backbone.weights")
+    if path.suffix == ".params":
+        return wide_resnet38_names(read_params(path))
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
@@ -115,12 +275,3 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     if not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise UserError(f"{path}: no weights in it; give a state dict")
     return state
-
-
-def freeze_batch_norm(network: nn.Module) -> None:
-    """Use running statistics and leave affine parameters untrained, now and after `.train()`."""
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.requires_grad_(False)
-            module.eval()
-            module.train = lambda mode=True, module=module: module  # Lightning calls .train()

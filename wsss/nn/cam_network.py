@@ -11,29 +11,29 @@ from torch import Tensor, nn
 
 from wsss.core.model_file import load_into, read_model
 from wsss.core.recipe import canonical_json
-from wsss.nn.backbones import build_trunk, freeze_batch_norm
+from wsss.nn.backbones import build_trunk, freeze
+from wsss.nn.head import CamHead, ClassMaps
+from wsss.nn.head_recipe import Head
 from wsss.nn.recipe import Backbone
 
 
 class CamNetwork(nn.Module):
-    """Backbone, then a 1×1 convolution without bias (Zhou et al. 2016 in fully convolutional form).
+    """A backbone and a head that gives class maps and logits."""
 
-    logits = spatial mean of the class maps, which equals pooling first and classifying then.
-    """
-
-    def __init__(self, backbone: Backbone, num_classes: int):
+    def __init__(self, backbone: Backbone, num_classes: int, head: Head | None = None):
         super().__init__()
         self.backbone = build_trunk(backbone)
-        self.head = nn.Conv2d(self.backbone.num_features, num_classes, 1, bias=False)
-        nn.init.kaiming_normal_(self.head.weight)
-        if backbone.batch_norm == "frozen":
-            freeze_batch_norm(self.backbone)
+        self.head = CamHead(self.backbone.num_features, num_classes, head or Head())
+        freeze(self.backbone, backbone)
         self.to(memory_format=torch.channels_last)  # the layout convolutions are fastest in
 
-    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        """Class maps before ReLU."""
-        images = images.contiguous(memory_format=torch.channels_last)
-        return self.head(self.backbone(images))
+    def features(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
+        """The backbone's last feature maps."""
+        return self.backbone(images.contiguous(memory_format=torch.channels_last))
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> ClassMaps:
+        """Class maps before ReLU, and logits."""
+        return self.head(self.features(images))
 
 
 class TrainedCamNetwork(NamedTuple):
@@ -57,7 +57,8 @@ def load_cam_network(path: str | Path, output_stride: int | None = None) -> Trai
     if output_stride is not None:
         plain["output_stride"] = output_stride
     backbone = Backbone.from_json(canonical_json(plain))
-    network = CamNetwork(backbone, len(about["classes"]))
+    head = Head.from_json(canonical_json(about["recipe"]["head"]))
+    network = CamNetwork(backbone, len(about["classes"]), head)
     load_into(network, state, path)
     return TrainedCamNetwork(
         network, backbone, tuple(about["classes"]), about["recipe"], about["seed"]

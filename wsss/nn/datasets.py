@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,17 +23,23 @@ def loader_workers(threads: int) -> int:
 
 
 class LabelledImages(Dataset):
-    """Items: image (3, crop, crop) float32 and its image-level labels (C,) float32."""
+    """Items: image (3, crop, crop) float32 and its image-level labels (C,) float32.
 
-    def __init__(self, images: Path, transform: TrainTransform):
+    indices: which images, in the file's order, some perhaps more than once; None: all.
+    """
+
+    def __init__(
+        self, images: Path, transform: TrainTransform, indices: Sequence[int] | None = None
+    ):
         self.reader = ImageReader(images)
         self.transform = transform
+        self.indices = range(len(self.reader)) if indices is None else indices
 
     def __len__(self) -> int:
-        return len(self.reader)
+        return len(self.indices)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        record = self.reader[index]
+        record = self.reader[self.indices[index]]
         image, _ = self.transform(decode(record.data))
         return image, torch.from_numpy(record.labels).float()
 

@@ -8,25 +8,45 @@ from pydantic import Field, model_validator
 
 from wsss.core.recipe import Recipe
 
+WIDE_RESNET38 = "wide_resnet38"
 Triple = tuple[float, float, float]
 
 
 class Backbone(Recipe):
-    """A timm network without its head."""
+    """A network without its head: timm's, or WideResNet38-d."""
 
-    name: str = Field("resnet50", description="A timm model with feature maps.")
+    name: str = Field(
+        "resnet50", description="A timm model with feature maps, or 'wide_resnet38' (stride 8)."
+    )
     weights: str | None = Field(
         None,
         description="null: random. A .safetensors or .pth file in timm's naming (${NAME} is taken "
         "from the environment), 'timm:<model>' (downloaded once by the rule weights_fetch), or "
-        "'classifier': the backbone of the experiment's trained classifier.",
+        "'classifier': the backbone of the experiment's trained classifier. wide_resnet38: a file "
+        "in PSA's naming, or MXNet's .params.",
     )
     output_stride: Literal[8, 16, 32] = 16
-    batch_norm: Literal["train", "frozen"] = Field(
-        "train", description="frozen: running statistics, affine parameters not trained."
+    batch_norm: Literal["train", "frozen", "eval"] = Field(
+        "train",
+        description="frozen: running statistics, affine parameters not trained. eval: running "
+        "statistics, affine parameters trained (FixedBatchNorm of IRN and Puzzle-CAM).",
+    )
+    frozen_stages: int = Field(
+        0,
+        ge=0,
+        description="How many of the first stages are not trained, in timm's feature_info: of a "
+        "ResNet 1 is the stem, 2 the stem and layer1. Their BatchNorm uses running statistics.",
     )
     mean: Triple = Field((0.485, 0.456, 0.406), description="Of RGB in [0, 1].")
     std: Triple = (0.229, 0.224, 0.225)
+
+    @model_validator(mode="after")
+    def _stride_of_wide_resnet38(self) -> Backbone:
+        if self.name == WIDE_RESNET38 and self.output_stride != 8:
+            raise ValueError(
+                f"{WIDE_RESNET38} gives stride 8, not {self.output_stride}; set output_stride: 8"
+            )
+        return self
 
 
 class LongSide(Recipe):

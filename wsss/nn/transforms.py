@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -26,15 +29,25 @@ class TrainTransform:
 
     Padding is 0 after normalisation in images and 255 in masks. Random numbers come from torch's
     global generator.
+
+    extra: further steps on the uint8 image (3, h, w), after resizing, colour jitter and flip and
+    before normalisation. They would not move a mask along, so images with masks cannot have any.
     """
 
-    def __init__(self, augment: Augment, backbone: Backbone):
+    def __init__(
+        self,
+        augment: Augment,
+        backbone: Backbone,
+        extra: Sequence[Callable[[Tensor], Tensor]] = (),
+    ):
         self.augment = augment
-        steps: list[v2.Transform] = []
+        self.extra = tuple(extra)
+        steps: list[Callable] = []
         if augment.colour_jitter:
             steps.append(v2.ColorJitter(0.3, 0.3, 0.3, 0.1))
         if augment.flip:
             steps.append(v2.RandomHorizontalFlip())
+        steps += [partial(_on_image, step) for step in self.extra]
         steps += [v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True)]
         steps += [v2.Normalize(list(backbone.mean), list(backbone.std))]
         self.rest = v2.Compose(steps)
@@ -45,7 +58,12 @@ class TrainTransform:
     def __call__(
         self, image: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"] | None = None
     ) -> tuple[Float[Tensor, "3 c c"], UInt8[Tensor, "c c"] | None]:
-        """A crop of the image as float32, and of its mask if it has one."""
+        """A crop of the image as float32, and of its mask if it has one.
+
+        Raises ValueError for a mask where there are extra steps.
+        """
+        if mask is not None and self.extra:
+            raise ValueError("extra steps change the image alone; leave out the mask or them")
         sample: list[Tensor] = [tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1))]
         if mask is not None:
             sample.append(tv_tensors.Mask(torch.from_numpy(mask)))
@@ -86,3 +104,7 @@ class TrainTransform:
             canvas[..., target_y : target_y + h, target_x : target_x + w] = part
             out.append(canvas)
         return out
+
+
+def _on_image(step: Callable[[Tensor], Tensor], sample: list[Tensor]) -> list[Tensor]:
+    return [tv_tensors.Image(step(sample[0]))]

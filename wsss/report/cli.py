@@ -1,4 +1,4 @@
-"""wsss report: tables and galleries."""
+"""wsss report: tables, their curves, and galleries."""
 
 from __future__ import annotations
 
@@ -39,6 +39,25 @@ def table(
 
 
 @app.command(
+    epilog="""Example: wsss report curves --spec '{"recipe": {"experiments": ["vanilla"],
+    "columns": ["cam"]}, "rows": [{"name": "vanilla", "files": {"cam": ["cam.val.eval.json"]}}]}'
+    --out t.curves.png"""
+)
+def curves(
+    spec: SpecOption,
+    out: Annotated[Path, typer.Option("--out", help="PNG to write.")],
+) -> None:
+    """Draw mIoU, FP and FN of a table's maps against the threshold, a line an experiment."""
+    started = time.monotonic()
+    from wsss.report.curves import curves_figure
+    from wsss.report.spec import CurvesSpec, parse
+
+    wanted = parse(spec, CurvesSpec)
+    write_bytes(out, curves_figure(wanted))
+    run_card(out, curves_figure, wanted.recipe.to_json(), started)
+
+
+@app.command(
     epilog="""Example: wsss report gallery --spec '{"recipe": {}, "images": "val.h5",
     "ground_truth": "val.masks.h5", "columns": [{"title": "CAM", "file": "cam.val.h5"}]}'
     --out gallery.png"""
@@ -64,7 +83,8 @@ def show(
     """Print the tables of a results folder and the paths of what to open."""
     for path in sorted(results.glob("tables/*.md")):
         typer.echo(f"\n{path.read_text().rstrip()}\n")
-    pictures = sorted(results.glob("galleries/*.png"))
+    patterns = ("galleries/*.png", "tables/*.curves.png", "*/seed*/*/history.png")
+    pictures = [path for pattern in patterns for path in sorted(results.glob(pattern))]
     if pictures:
         typer.echo("Open these:")
     for path in pictures:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from wsss.report.recipe import TableRecipe
+from wsss.report.recipe import CLASSIFIER, Column, TableRecipe
 
 Evaluation = dict[str, Any]
+Cells = Sequence[Sequence[Evaluation]]  # of a column: row → seed
 
 NAMES = {
     "miou": "mIoU",
     "fixed_miou": "mIoU at a fixed threshold",
     "miou_foreground": "mIoU of the foreground",
-    "fp": "over-activation (FP of the foreground; lower is better)",
-    "fn": "under-activation (FN of the foreground; lower is better)",
+    "fp": "over-activation (FP of the foreground, lower is better)",
+    "fn": "under-activation (FN of the foreground, lower is better)",
     "precision": "macro precision",
     "recall": "macro recall",
     "f1": "macro F1",
@@ -22,35 +23,52 @@ NAMES = {
 }
 
 
+IMAGE_LEVEL = {
+    "f1": "F1",
+    "f2": "F2",
+    "map": "mean average precision",
+    "precision": "precision",
+    "recall": "recall",
+}
+
+
 def metric_notes(
-    recipe: TableRecipe, read: Sequence[Sequence[Sequence[Evaluation]]], seeds: Sequence[int]
+    recipe: TableRecipe,
+    columns: Sequence[Column],
+    read: Sequence[Sequence[Sequence[Evaluation]]],
+    seeds: Sequence[int],
 ) -> list[str]:
     """One sentence a line. read[row][column] are the evaluations of a cell, one a seed."""
-    notes = [f"{NAMES[recipe.metric]} in %{_spread(seeds)}.{_reading(recipe)}"]
-    properties: list[tuple[str, Callable[[Evaluation], str]]] = [
-        ("Split", lambda e: e["split"] or "not stated"),
-        ("images", lambda e: str(e["images"])),
-        ("image labels", lambda e: e["image_labels"] or "not stated"),
-        ("TTA", _tta),
-        ("CRF", _crf),
+    shown = {column: [row[i] for row in read] for i, column in enumerate(columns)}
+    names, over = list(dict.fromkeys(_name(column) for column in columns)), _spread(seeds)
+    what = f"{names[0]} in %{over}" if len(names) == 1 else f"In %{over}: {'; '.join(names)}"
+    notes = [f"{what}.{_reading(recipe)}"]
+    files = {column.file: cells for column, cells in shown.items()}
+    masks = {file: cells for file, cells in files.items() if file != CLASSIFIER}
+    properties: list[tuple[str, dict[str, Cells], Callable[[Evaluation], str]]] = [
+        ("Split", files, lambda e: e["split"] or "not stated"),
+        ("images", files, lambda e: str(e["images"])),
+        ("image labels", masks, lambda e: e["image_labels"] or "not stated"),
+        ("TTA", masks, _tta),
+        ("CRF", masks, _crf),
+        ("threshold", _tuned(shown), lambda e: e["threshold"]["how"]),
+        ("fixed threshold", _fixed(shown), lambda e: f"{e['fixed']['threshold']:g}, not tuned"),
     ]
-    if recipe.metric == "fixed_miou":
-        properties.append(("threshold", lambda e: f"{e['fixed']['threshold']:g}, not tuned"))
-        read = [[[e for e in cell if e["fixed"]] for cell in row] for row in read]
-    else:
-        properties.append(("threshold", lambda e: e["threshold"]["how"]))
-    stated = [_compare(name, of, recipe, read) for name, of in properties]
-    notes.append("; ".join(text for text in stated if text) + ".")
-    if recipe.metric != "fixed_miou":
-        notes += _threshold_values(recipe, read)
-    every = [e for row in read for cell in row for e in cell]
-    if any(e["recipe"]["predicted_ignore"] == "background" for e in every):
+    stated = [_compare(name, of, recipe.experiments, cells) for name, cells, of in properties]
+    if any(stated):
+        notes.append("; ".join(text for text in stated if text) + ".")
+    notes += _threshold_values(_tuned(shown))
+    every = [e for cells in files.values() for cell in cells for e in cell]
+    without = {name for e in every for name in e.get("classes_without_image", ())}
+    if without:
+        notes.append(f"Classification without classes that no image shows: {_list(without)}.")
+    if any(e["recipe"] and e["recipe"]["predicted_ignore"] == "background" for e in every):
         notes.append("Predictions of 255 count as background.")
-    commits = sorted({e["commit"] for e in every})
+    commits = {e["commit"] for e in every}
     if len(commits) > 1:
-        notes.append(f"Commits differ: {', '.join(commits)}.")
+        notes.append(f"Commits differ: {_list(commits)}.")
     elif commits:
-        notes.append(f"Commit {commits[0]}.")
+        notes.append(f"Commit {_list(commits)}.")
     return notes
 
 
@@ -60,6 +78,40 @@ def seconds_notes(recipe: TableRecipe, seeds: Sequence[int]) -> list[str]:
         f"Wall-clock seconds of the stages' jobs, added up{_spread(seeds)}.{_reading(recipe)}",
         "Peak memory is the largest resident set of one job.",
     ]
+
+
+def _name(column: Column) -> str:
+    if column.file != CLASSIFIER:
+        return NAMES[column.metric]
+    if column.metric in IMAGE_LEVEL:
+        means = IMAGE_LEVEL[column.metric]
+        return f"{CLASSIFIER}: {means} of image-level labels, macro over classes"
+    return {
+        "micro_f1": f"{CLASSIFIER}: F1 over all labels of all images",
+        "exact_match": f"{CLASSIFIER}: images whose every label is right",
+    }[column.metric]
+
+
+def _tuned(shown: dict[Column, Cells]) -> dict[str, Cells]:
+    """Files of masks that are shown at the threshold that was chosen for them."""
+    return {
+        column.file: cells
+        for column, cells in shown.items()
+        if column.file != CLASSIFIER and column.metric != "fixed_miou"
+    }
+
+
+def _fixed(shown: dict[Column, Cells]) -> dict[str, Cells]:
+    """Files that are shown at a fixed threshold, the evaluations without one left out."""
+    return {
+        column.file: [[e for e in cell if e["fixed"]] for cell in cells]
+        for column, cells in shown.items()
+        if column.metric == "fixed_miou"
+    }
+
+
+def _list(words: set[str]) -> str:
+    return ", ".join(sorted(words))
 
 
 def _spread(seeds: Sequence[int]) -> str:
@@ -92,37 +144,33 @@ def _crf(evaluation: Evaluation) -> str:
 
 
 def _compare(
-    name: str,
-    of: Callable[[Evaluation], str],
-    recipe: TableRecipe,
-    read: Sequence[Sequence[Sequence[Evaluation]]],
+    name: str, of: Callable[[Evaluation], str], rows: Sequence[str], columns: dict[str, Cells]
 ) -> str:
     """The property where it is one for the table; else by column, and by row where rows differ."""
-    values = [[sorted({of(e) for e in cell}) for cell in row] for row in read]
-    every = {value for row in values for cell in row for value in cell}
+    values = {
+        column: [{of(e) for e in cell} for cell in cells] for column, cells in columns.items()
+    }
+    every = {value for cells in values.values() for cell in cells for value in cell}
     if len(every) < 2:
         return f"{name}: {every.pop()}" if every else ""
     parts = []
-    for i, column in enumerate(recipe.columns):
-        here = sorted({value for row in values for value in row[i]})
+    for column, cells in values.items():
+        here = sorted({value for cell in cells for value in cell})
         if len(here) == 1:
             parts.append(f"{column} {here[0]}")
         elif here:
-            rows = []
+            differing = []
             for value in here:
-                names = zip(recipe.experiments, values, strict=True)
-                with_it = ", ".join(name for name, row in names if value in row[i])
-                rows.append(f"{with_it} {value}")
-            parts.append(f"{column} differs between rows ({' / '.join(rows)})")
+                with_it = [row for row, cell in zip(rows, cells, strict=True) if value in cell]
+                differing.append(f"{', '.join(with_it)} {value}")
+            parts.append(f"{column} differs between rows ({' / '.join(differing)})")
     return f"{name}: {', '.join(parts)}"
 
 
-def _threshold_values(
-    recipe: TableRecipe, read: Sequence[Sequence[Sequence[Evaluation]]]
-) -> list[str]:
+def _threshold_values(columns: dict[str, Cells]) -> list[str]:
     parts = []
-    for i, column in enumerate(recipe.columns):
-        values = {e["threshold"]["value"] for row in read for e in row[i]} - {None}
+    for column, cells in columns.items():
+        values = {e["threshold"]["value"] for cell in cells for e in cell} - {None}
         if values:
             low, high = f"{min(values):g}", f"{max(values):g}"
             parts.append(f"{column} {low if low == high else f'{low} to {high}'}")

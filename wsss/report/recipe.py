@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 from pydantic import Field, model_validator
 
+from wsss.core.evaluation_file import CLASSIFIER_METRICS
 from wsss.core.recipe import Recipe
+
+CLASSIFIER = "classifier"  # the column of image-level scores, from model.<split>.eval.json
 
 Metric = Literal[
     "miou",
@@ -21,6 +24,20 @@ Metric = Literal[
 ]
 
 
+class Column(NamedTuple):
+    """What a column of figures shows: an evaluated file ("cam.crf-labels") and its metric."""
+
+    file: str
+    metric: str
+
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the evaluation of such a file has."""
+        if self.file == CLASSIFIER:
+            return CLASSIFIER_METRICS
+        with_threshold = self.file in ("cam", "walk")
+        return tuple(m for m in get_args(Metric) if m != "fixed_miou" or with_threshold)
+
+
 class TableRecipe(Recipe):
     """Rows are experiments, columns are evaluated files or, for seconds, stages."""
 
@@ -28,16 +45,18 @@ class TableRecipe(Recipe):
     experiments: list[str] = Field(min_length=1, description="Rows, in this order.")
     columns: list[str] = Field(
         min_length=1,
-        description="Evaluated files such as cam, cam.crf-labels, walk, pseudo, prediction; for "
-        "kind seconds the names of stages.",
+        description="Evaluated files such as cam, cam.crf-labels, walk, pseudo, prediction, or "
+        "classifier; each may name a metric of its own, as in cam:fp. For kind seconds the names "
+        "of stages.",
     )
     split: Literal["train", "val"] = Field(
         "val", description="The split whose evaluations are shown."
     )
     metric: Metric = Field(
         "miou",
-        description="fixed_miou: at the threshold nobody tuned. fp, fn: over- and under-activation "
-        "of the foreground. precision, recall, f1: macro means.",
+        description="Of the columns that name none; the classifier's is f1. fixed_miou: at the "
+        "threshold nobody tuned. fp, fn: over- and under-activation of the foreground. precision, "
+        "recall, f1: macro means.",
     )
     kind: Literal["metrics", "seconds"] = Field(
         "metrics", description="seconds: run time of each stage, and its peak memory."
@@ -48,12 +67,19 @@ class TableRecipe(Recipe):
 
     @model_validator(mode="after")
     def _consistent(self) -> TableRecipe:
-        for name, listed in (("experiments", self.experiments), ("columns", self.columns)):
+        columns = [self.column(c) for c in self.columns]
+        for name, listed in (("experiments", self.experiments), ("columns", columns)):
             if len(set(listed)) < len(listed):
                 raise ValueError(f"{name}: one is named twice; name each once")
         if self.baseline is not None and self.baseline not in self.experiments:
             raise ValueError(f"baseline '{self.baseline}' is none of the experiments; add it there")
         return self
+
+    def column(self, name: str) -> Column:
+        """A column's file and metric: "cam" shows the table's metric, "cam:fp" its own."""
+        file, colon, metric = name.partition(":")
+        default = "f1" if file == CLASSIFIER else self.metric
+        return Column(file, metric if colon else default)
 
 
 class GalleryRecipe(Recipe):

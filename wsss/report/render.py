@@ -50,7 +50,7 @@ def to_csv(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     """Title, table with aligned columns, and the footnotes."""
-    header = ["", *(_markdown(column) for column in table.columns)]
+    header = ["", *(_markdown(heading) for heading in table.headings())]
     lines = [header, *_body(table, _markdown, "**{}**".format)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
@@ -66,7 +66,7 @@ def to_markdown(table: Table) -> str:
 
 def to_latex(table: Table) -> str:
     """A table environment; its preamble needs booktabs."""
-    lines = [["", *(_latex(column) for column in table.columns)]]
+    lines = [["", *(_latex(heading) for heading in table.headings())]]
     lines += _body(table, _latex, r"\textbf{{{}}}".format)
     rows = [" & ".join(line) + r" \\" for line in lines]
     text = [

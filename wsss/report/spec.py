@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -44,6 +44,20 @@ class TableSpec(Recipe):
                     expected = "a path" if entry is str else "a list of paths"
                     raise ValueError(f"row '{row.name}', '{column}': give {expected} for each seed")
         return self
+
+
+class CurveRow(Recipe):
+    """An experiment. files["cam"] and files["walk"]: the evaluations of these maps, one a seed."""
+
+    name: str
+    files: dict[Literal["cam", "walk"], list[str]] = Field(default={})
+
+
+class CurvesSpec(Recipe):
+    """A table's recipe, and the evaluations of maps that its curves are read from."""
+
+    recipe: TableRecipe
+    rows: list[CurveRow] = Field(min_length=1)
 
 
 class GalleryColumn(Recipe):

@@ -10,13 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import read_evaluation
+from wsss.core.evaluation_file import is_classifier, read_evaluation
 from wsss.report.notes import metric_notes, seconds_notes
-from wsss.report.recipe import TableRecipe
+from wsss.report.recipe import CLASSIFIER, Column, TableRecipe
 from wsss.report.spec import TableSpec
 
 TOTAL, MEMORY = "total", "peak memory, GiB"
 LOWER_IS_BETTER = {"fp", "fn", "seconds", "max_rss_gib"}
+LABELS = {
+    "miou": "mIoU",
+    "fixed_miou": "mIoU, fixed threshold",
+    "miou_foreground": "foreground mIoU",
+    "fp": "FP",
+    "fn": "FN",
+    "f1": "F1",
+    "f2": "F2",
+    "map": "mAP",
+    "micro_f1": "micro F1",
+    "exact_match": "exact match",
+    "pixel_accuracy": "pixel accuracy",
+}
 
 
 @dataclass(frozen=True)
@@ -38,13 +51,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """cells[row][column]; `metrics` names what each column measures."""
+    """cells[row][column]; `columns` are files or stages, `metrics` what is shown of each."""
 
     recipe: TableRecipe
     columns: list[str]
     metrics: list[str]
     cells: list[list[Cell]]
     notes: list[str]
+
+    def headings(self) -> list[str]:
+        """The columns' names, with the metrics where a table of figures shows several."""
+        if self.recipe.kind == "seconds" or len(set(self.metrics)) == 1:
+            return self.columns
+        pairs = zip(self.columns, self.metrics, strict=True)
+        return [f"{column} {LABELS.get(metric, metric)}" for column, metric in pairs]
 
 
 def make_table(spec: TableSpec) -> Table:
@@ -57,18 +77,21 @@ def make_table(spec: TableSpec) -> Table:
 
 def _metric_table(spec: TableSpec) -> Table:
     recipe = spec.recipe
+    columns = [recipe.column(name) for name in recipe.columns]
     read = [
         [
-            [read_evaluation(Path(p), recipe.split) for p in row.cells.get(c, [])]
-            for c in recipe.columns
+            [_evaluation(Path(p), column, recipe.split) for p in row.cells.get(name, [])]
+            for name, column in zip(recipe.columns, columns, strict=True)
         ]
         for row in spec.rows
     ]
-    values = [[[_value(e, recipe.metric) for e in cell] for cell in row] for row in read]
-    cells = [[Cell(tuple(v for v in cell if v is not None)) for cell in row] for row in values]
-    notes = metric_notes(recipe, read, [len(cell.values) for row in cells for cell in row])
-    metrics = [recipe.metric] * len(recipe.columns)
-    return Table(recipe, recipe.columns, metrics, cells, notes)
+    cells = [
+        [_cell(cell, column.metric) for cell, column in zip(row, columns, strict=True)]
+        for row in read
+    ]
+    notes = metric_notes(recipe, columns, read, [len(cell.values) for row in cells for cell in row])
+    files, metrics = [c.file for c in columns], [c.metric for c in columns]
+    return Table(recipe, files, metrics, cells, notes)
 
 
 def _seconds_table(spec: TableSpec) -> Table:
@@ -104,10 +127,23 @@ def best(cells: Sequence[Cell], metric: str) -> float | None:
     return min(means) if metric in LOWER_IS_BETTER else max(means)
 
 
-def _value(evaluation: dict[str, Any], metric: str) -> float | None:
+def _evaluation(path: Path, column: Column, split: str) -> dict[str, Any]:
+    evaluation = read_evaluation(path, split)
+    if is_classifier(evaluation) != (column.file == CLASSIFIER):
+        kind = evaluation["evaluated"]["kind"]
+        raise UserError(f"{path}: evaluates {kind}, the column shows {column.file}; exchange it")
+    if column.metric not in (*evaluation["metrics"], "fixed_miou"):
+        known = ", ".join(column.metrics())
+        raise UserError(f"{path}: has no metric '{column.metric}'; take one of {known}")
+    return evaluation
+
+
+def _cell(evaluations: Sequence[dict[str, Any]], metric: str) -> Cell:
     if metric == "fixed_miou":
-        return evaluation["fixed"]["metrics"]["miou"] if evaluation["fixed"] else None
-    return evaluation["metrics"][metric]
+        values = [e["fixed"]["metrics"]["miou"] for e in evaluations if e["fixed"]]
+    else:
+        values = [e["metrics"][metric] for e in evaluations]
+    return Cell(tuple(value for value in values if value is not None))
 
 
 def _benchmark(path: Path) -> tuple[float, float | None]:

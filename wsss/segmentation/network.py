@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from wsss.core.model_file import load_into, read_model
 from wsss.core.recipe import canonical_json
-from wsss.nn.backbones import build_pyramid, freeze_batch_norm
+from wsss.nn.backbones import build_pyramid, freeze
 from wsss.nn.recipe import Backbone
 
 CHANNELS = 256
@@ -46,8 +46,7 @@ class DeepLabV3Plus(nn.Module):
         self.head = nn.Conv2d(CHANNELS, num_classes, 1)
         initialize_decoder(self.decoder)
         initialize_head(self.head)
-        if backbone.batch_norm == "frozen":
-            freeze_batch_norm(self.backbone)
+        freeze(self.backbone, backbone)
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         """Logits at stride 4."""

@@ -1,56 +1,31 @@
-import math
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from wsss.classifier.losses import smooth_labels, soft_margin
-from wsss.classifier.recipe import ClassifierRecipe
-from wsss.classifier.vanilla import Vanilla
+from wsss.classifier.learner import ClassifierLearner
+from wsss.classifier.losses import Criterion, soft_margin
+from wsss.classifier.objective import build_objective
+from wsss.classifier.recipe import NotSoOrdinary, PNocRecipe, POcRecipe, VanillaRecipe
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.recipe import Backbone
 
-
-def test_smooth_labels_by_hand():
-    labels = torch.tensor([[1.0, 0.0]])
-    torch.testing.assert_close(smooth_labels(labels, 0.1), torch.tensor([[0.95, 0.05]]))
-    assert torch.equal(smooth_labels(labels, 0), labels)
+TINY = Backbone(name="resnet10t")
 
 
-def test_soft_margin_by_hand():
-    logits = torch.tensor([[0.0, 2.0], [-1.0, 0.0]])
-    targets = torch.tensor([[1.0, 0.0], [0.25, 1.0]])
-
-    def log_sigmoid(z):
-        return -math.log1p(math.exp(-z))
-
-    terms = [
-        log_sigmoid(0),
-        log_sigmoid(-2),
-        0.25 * log_sigmoid(-1) + 0.75 * log_sigmoid(1),
-        log_sigmoid(0),
-    ]
-    assert soft_margin(logits, targets).item() == pytest.approx(-sum(terms) / 4, rel=1e-6)
-
-
-def test_soft_margin_is_torchs_multilabel_soft_margin_loss():
-    logits, targets = torch.randn(5, 7) * 4, torch.randint(0, 2, (5, 7)).float()
-    expected = torch.nn.MultiLabelSoftMarginLoss()(logits, targets)
-    torch.testing.assert_close(soft_margin(logits, targets), expected)
-
-
-def test_soft_margin_computes_in_float32():
-    logits = torch.tensor([[8.0, -8.0]], dtype=torch.bfloat16)
-    loss = soft_margin(logits, torch.tensor([[1.0, 0.0]]))
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(math.log1p(math.exp(-8)), rel=1e-3)
+def make(recipe):
+    torch.manual_seed(0)
+    network = CamNetwork(recipe.backbone, 3)
+    judge = CamNetwork(recipe.backbone, 3) if hasattr(recipe, "ordinary") else None
+    objective = build_objective(recipe, Criterion(recipe.label_smoothing), judge)
+    learner = ClassifierLearner(network, objective, recipe)
+    learner.trainer = SimpleNamespace(estimated_stepping_batches=10)
+    return learner
 
 
 @pytest.fixture(scope="module")
 def learner():
-    torch.manual_seed(0)
-    recipe = ClassifierRecipe(backbone=Backbone(name="resnet10t"), label_smoothing=0.2)
-    return Vanilla(CamNetwork(recipe.backbone, 3), recipe)
+    return make(VanillaRecipe(backbone=TINY, label_smoothing=0.2))
 
 
 def test_the_loss_is_soft_margin_of_pooled_maps_against_smoothed_labels(learner):
@@ -58,7 +33,7 @@ def test_the_loss_is_soft_margin_of_pooled_maps_against_smoothed_labels(learner)
     images, labels = torch.rand(2, 3, 32, 48), torch.tensor([[1.0, 0, 1], [0, 0, 0]])
     loss, logs = learner.loss((images, labels))
     with torch.inference_mode():
-        pooled = learner.network(images).mean((2, 3))
+        pooled = learner.network(images).logits
     torch.testing.assert_close(loss, soft_margin(pooled, labels * 0.8 + 0.1))
     assert loss.requires_grad
     assert set(logs) == {"mAP", "F1", "precision", "recall"}
@@ -77,7 +52,6 @@ def test_training_metrics_by_hand(learner):
 
 
 def test_parameter_groups_and_schedule(learner):
-    learner.trainer = SimpleNamespace(estimated_stepping_batches=10)
     setup = learner.configure_optimizers()
     groups = setup["optimizer"].param_groups
     assert {(round(g["initial_lr"], 6), g["weight_decay"]) for g in groups} == {
@@ -95,10 +69,26 @@ def test_parameter_groups_and_schedule(learner):
 
 
 def test_frozen_batch_norm_is_left_out_of_the_optimizer():
-    recipe = ClassifierRecipe(backbone=Backbone(name="resnet10t", batch_norm="frozen"))
-    learner = Vanilla(CamNetwork(recipe.backbone, 3), recipe)
-    learner.trainer = SimpleNamespace(estimated_stepping_batches=10)
+    learner = make(VanillaRecipe(backbone=Backbone(name="resnet10t", batch_norm="frozen")))
     groups = learner.configure_optimizers()["optimizer"].param_groups
     trained = {id(p) for g in groups for p in g["params"]}
     names = {n for n, p in learner.network.named_parameters() if id(p) in trained}
     assert names and not any("bn" in name for name in names)
+
+
+def test_the_second_player_has_groups_of_its_own_and_its_own_learning_rate():
+    recipe = PNocRecipe(backbone=TINY, ordinary="oc", noc=NotSoOrdinary(lr_multiplier=0.5))
+    learner = make(recipe)
+    groups = learner.configure_optimizers()["optimizer"].param_groups
+    second = {id(p) for p in learner.objective.noc.parameters()}
+    rates = {g["initial_lr"] for g in groups if id(g["params"][0]) in second}
+    assert rates == {0.05, 0.5}  # no group of biases: its BatchNorm is frozen
+    every = [id(p) for g in groups for p in g["params"]]
+    assert len(every) == len(set(every))
+
+
+def test_a_fixed_ordinary_classifier_is_not_optimised():
+    learner = make(POcRecipe(backbone=TINY, ordinary="oc"))
+    groups = learner.configure_optimizers()["optimizer"].param_groups
+    every = {id(p) for g in groups for p in g["params"]}
+    assert every == {id(p) for p in learner.network.parameters()}

@@ -1,0 +1,83 @@
+"""The training step of every objective."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import (
+    MultilabelAveragePrecision,
+    MultilabelF1Score,
+    MultilabelPrecision,
+    MultilabelRecall,
+)
+
+from wsss.classifier.losses import soft_margin
+from wsss.classifier.mixing import mix_batch
+from wsss.classifier.recipe import ClassifierRecipe
+from wsss.core.optimizer import build_optimizer, parameter_groups, poly
+from wsss.core.train import Learner
+from wsss.nn.cam_network import CamNetwork
+
+
+class ClassifierLearner(Learner):
+    """Trains `network`, and the second player if the objective has one."""
+
+    def __init__(self, network: CamNetwork, objective: nn.Module, recipe: ClassifierRecipe):
+        super().__init__()
+        self.network, self.objective, self.recipe = network, objective, recipe
+        classes = network.head.out_channels
+        self.training_metrics = _metrics(classes)
+        self.validation_metrics = _metrics(classes).clone(prefix="val_")
+
+    def loss(self, batch: Sequence[Tensor]) -> tuple[Float[Tensor, ""], dict[str, Any]]:
+        """The loss of images (b, 3, H, W) and their image-level labels (b, c) in {0, 1}."""
+        images, labels = batch
+        if self.recipe.augment.mix is not None:
+            images, labels = mix_batch(images, labels, self.recipe.augment.mix)
+        outcome = self.objective(self.network, images, labels, self.done)
+        self.training_metrics.update(outcome.logits.detach(), (labels > 0).long())
+        return outcome.loss, outcome.parts | dict(self.training_metrics.items())
+
+    def validation_step(self, batch: Sequence[Tensor], _: int) -> None:
+        """Metrics and the unsmoothed loss of held-out images with image-level labels."""
+        images, labels = batch
+        logits = self.network(images).logits
+        self.validation_metrics.update(logits, labels.long())
+        self.log_dict(
+            dict(self.validation_metrics.items()) | {"val_loss": soft_margin(logits, labels)}
+        )
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Four parameter groups a network and the poly schedule, per optimizer step."""
+        recipe = self.recipe.training.optimizer
+        groups = parameter_groups(self.network, [self.network.head], recipe)
+        second = getattr(self.objective, "noc", None)
+        if second is not None:
+            for group in parameter_groups(second, [second.head], recipe):
+                group["lr"] *= self.objective.recipe.lr_multiplier
+                groups.append(group)
+        optimizer = build_optimizer(groups, recipe)
+        schedule = poly(optimizer, int(self.trainer.estimated_stepping_batches), recipe.power)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def _metrics(classes: int) -> MetricCollection:
+    """Macro over classes. mAP keeps an epoch's scores: binning them takes a matrix of gigabytes
+    where torch's deterministic algorithms are on.
+    """
+    return MetricCollection(
+        {
+            "mAP": MultilabelAveragePrecision(classes),
+            "F1": MultilabelF1Score(classes),
+            "precision": MultilabelPrecision(classes),
+            "recall": MultilabelRecall(classes),
+        },
+        compute_groups=False,  # shared states do not survive Lightning's resets
+    )

@@ -1,0 +1,81 @@
+"""OC-CSE (Kweon et al. 2021): what the class map of r covers, the ordinary classifier must miss."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from wsss.classifier.erasing import activation, erase_softly, without
+from wsss.classifier.label_sampler import LabelSampler
+from wsss.classifier.losses import Criterion
+from wsss.classifier.ordinary import judged
+from wsss.classifier.outcome import Outcome
+from wsss.classifier.recipe import Erasing
+from wsss.nn.cam_network import CamNetwork
+from wsss.nn.head import ClassMaps
+
+
+class Erased(NamedTuple):
+    """The weighted loss, its parts for the logs, and each image's class r (valid where present)."""
+
+    loss: Float[Tensor, ""]
+    parts: dict[str, Tensor]
+    classes: Int64[Tensor, " b"]
+    present: Bool[Tensor, " b"]
+
+
+class ErasingTerm(nn.Module):
+    """λ(t) · ℓ(oc(x ∘ (1 − ψ(A_r))), y∖{r}), with r drawn from the labels."""
+
+    def __init__(self, recipe: Erasing, criterion: Criterion, classes: int):
+        super().__init__()
+        self.recipe, self.criterion = recipe, criterion
+        self.sampler = LabelSampler(recipe.sampling, classes)
+
+    def forward(
+        self,
+        ordinary: CamNetwork,
+        images: Float[Tensor, "b 3 H W"],
+        labels: Float[Tensor, "b c"],
+        whole: ClassMaps,
+        done: float | int,
+        *,
+        leak: bool = False,
+    ) -> Erased:
+        """The term of a batch, `whole` being the trained network's output on it."""
+        classes, present = self.sampler(labels, whole.logits)
+        recipe = self.recipe
+        size = (images.shape[-2], images.shape[-1])
+        mask = activation(whole.maps, classes, size, normalise=recipe.normalise, order=recipe.order)
+        logits = judged(ordinary, erase_softly(images, mask, present), leak=leak)
+        loss = self.criterion(logits, without(labels, classes))
+        parts = {"erasing": loss.detach(), "erased_share": mask.detach()[present].mean()}
+        if not present.any():
+            parts["erased_share"] = loss.new_zeros(())
+        return Erased(recipe.weight.at(done) * loss, parts, classes, present)
+
+
+class OcCse(nn.Module):
+    """L = ℓ(f(x), y) + λ(t) · ℓ(oc(x ∘ (1 − ψ(A_r))), y∖{r}); oc is fixed."""
+
+    def __init__(self, recipe: Erasing, criterion: Criterion, ordinary: CamNetwork):
+        super().__init__()
+        self.criterion = criterion
+        self.ordinary = ordinary.requires_grad_(False)
+        self.erasing = ErasingTerm(recipe, criterion, ordinary.head.out_channels)
+
+    def forward(
+        self,
+        network: CamNetwork,
+        images: Float[Tensor, "b 3 H W"],
+        labels: Float[Tensor, "b c"],
+        done: float | int,
+    ) -> Outcome:
+        """The loss of a batch; `done` in [0, 1] is the share of the training that is over."""
+        whole = network(images)
+        own = self.criterion(whole.logits, labels)
+        erased = self.erasing(self.ordinary, images, labels, whole, done)
+        parts = {"classification": own.detach(), **erased.parts}
+        return Outcome(own + erased.loss, whole.logits, parts)
