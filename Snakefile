@@ -3,7 +3,8 @@
 #   results/<dataset>/data/<split>.h5, <split>.masks.h5, <split>.supervision.h5
 #   results/<dataset>/seed<n>/<classifier>/<cam>/<saliency|none>/<affinity>/<segmentation>/
 #   results/<dataset>/seed<n>/<classifier|none>/ground-truth/<segmentation>/      upper bound
-#   results/tables/<table>.{csv,md,tex}, results/galleries/<experiment>.seed<n>.<split>.png
+#   results/tables/<table>.{csv,md,tex}, <table>.curves.png
+#   results/galleries/<experiment>.seed<n>.<split>.png
 from snakemake.utils import min_version
 
 min_version("9.27")

@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 from wsss.config import parse
+from wsss.core.configfile import read_yaml, with_used
 from wsss.core.errors import UserError
 from wsss.schema import schema_text
 from wsss.tree import evaluated
 
 ROOT = Path(__file__).parents[2]
-DEMO = yaml.safe_load((ROOT / "config.yaml").read_text())
+DEMO = with_used(read_yaml(ROOT / "config.yaml"), "config.yaml")
 
 
 def changed(path: str, value):
@@ -38,6 +39,23 @@ def test_the_demo_and_every_study_are_valid():
 
 
 MISTAKES = {
+    "unknown ordinary classifier": (
+        "classifier.vanilla",
+        {"objective": "oc-cse", "ordinary": "vanila"},
+        "classifier.vanilla.ordinary: no classifier recipe 'vanila' (did you mean 'vanilla'?)",
+    ),
+    "circle of ordinary classifiers": (
+        "classifier.vanilla",
+        {"objective": "oc-cse", "ordinary": "vanilla"},
+        "classifier.vanilla.ordinary: vanilla → vanilla is a circle; name a classifier that needs "
+        "no other",
+    ),
+    "objective without a kind": (
+        "classifier.vanilla.objective",
+        "p-nok",
+        "classifier.vanilla.objective: 'p-nok' is none of vanilla, oc-cse, puzzle, p-oc, p-noc "
+        "(did you mean 'p-noc'?)",
+    ),
     "unknown section": ("clasifier", {}, "clasifier: unknown section (did you mean 'classifier'?)"),
     "unknown key": (
         "classifier.vanilla.epoch",

@@ -4,11 +4,11 @@ import copy
 from pathlib import Path
 
 import pytest
-import yaml
 
 from wsss.config import missing_surroundings, parse
+from wsss.core.configfile import read_yaml, with_used
 
-DEMO = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
+DEMO = with_used(read_yaml(Path(__file__).parents[2] / "config.yaml"), "config.yaml")
 
 
 def lacking(root: str, weights: str | None = None) -> list[str]:
