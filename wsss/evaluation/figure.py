@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,7 @@ from matplotlib.figure import Figure
 
 from wsss.core.errors import UserError
 from wsss.core.evaluation_file import read_evaluation
-
-# Okabe and Ito's colours, which colour-blind readers tell apart too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+from wsss.core.figures import COLOURS, plain, png
 
 
 def curve_figure(evaluations: Sequence[Path]) -> bytes:
@@ -53,12 +50,9 @@ def curve_figure(evaluations: Sequence[Path]) -> bytes:
     for panel in (left, right):
         panel.set_xlabel("background threshold")
         panel.set_ylim(bottom=0)
-        panel.grid(alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
+        plain(panel)
         panel.legend(frameon=False, fontsize="small")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
 
 
 def _percent(row: list[float | None]) -> np.ndarray:
