@@ -36,7 +36,7 @@ rule classifier_train:
         "python -m wsss --log {log:q} classifier train --recipe {params.recipe:q}"
         " --images {input.images:q} --validation {input.validation:q} {params.weights:q}"
         " {params.ordinary:q} --seed {wildcards.seed} --threads {threads}"
-        " --history {output.history:q} --out {output.model:q}"
+        " --out-history {output.history:q} --out {output.model:q}"
 
 
 rule classifier_evaluate:

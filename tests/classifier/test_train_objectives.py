@@ -99,7 +99,7 @@ def test_sigkill_at_a_random_step(recipe, images, oc, tmp_path):
     out = tmp_path / "killed" / "model.safetensors"
     command = [sys.executable, "-m", "wsss", "classifier", "train", "--recipe", typed.to_json()]
     command += ["--images", images, "--ordinary", oc, "--validation", images, "--seed", "1"]
-    command += ["--history", out.parent / "history.csv", "--out", out]
+    command += ["--out-history", out.parent / "history.csv", "--out", out]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     checkpoint = None

@@ -36,6 +36,10 @@ TINY = {
             "objective": "p-noc",
             "ordinary": "one",
             "label_smoothing": 0.1,
+            # Spelt out: a ramp is given whole or not at all.
+            "puzzle": {"weight": {"start": 0.0, "end": 4.0, "until": 0.5}},
+            "erase": {"weight": {"start": 0.3, "end": 1.0, "until": 0.9}},
+            "noc": {"weight": {"start": 0.0, "end": 1.0, "until": 0.9}},
         },
     },
     "cam": {"single": {"scales": [1.0], "flip": False}},

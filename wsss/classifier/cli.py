@@ -45,7 +45,7 @@ def train_command(
         Path | None, typer.Option("--validation", help="Images file scored every epoch.")
     ] = None,
     history: Annotated[
-        Path | None, typer.Option("--history", help="CSV of every epoch's scores.")
+        Path | None, typer.Option("--out-history", help="CSV of every epoch's scores.")
     ] = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
