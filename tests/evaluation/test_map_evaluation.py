@@ -6,7 +6,15 @@ from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
 from wsss.core.maps import label_indices, labels_to_ids, upsample
-from wsss.core.store import Header, MapReader, MapWriter, MaskReader, MaskWriter
+from wsss.core.store import (
+    Header,
+    ImageRecord,
+    ImageWriter,
+    MapReader,
+    MapWriter,
+    MaskReader,
+    MaskWriter,
+)
 from wsss.crf.recipe import CrfRecipe
 from wsss.evaluation import EvaluationRecipe, confusion_matrix, evaluate_maps, metrics
 from wsss.evaluation.cli import app
@@ -97,6 +105,35 @@ def test_scores_are_arg_maxed(tmp_path, masks):
     assert result["metrics"]["miou"] == metrics(total).miou
     assert result["threshold"]["how"] == "none: arg-max of scores"
     assert result["curve"] is None and result["fixed"] is None
+
+
+def test_scores_of_given_labels_only(tmp_path, masks):
+    maps = write_maps(tmp_path / "prediction.val.h5", range(4), scores=True)
+    labels = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1]], np.uint8)
+    images = tmp_path / "val.h5"
+    with ImageWriter(images, Header("images", "val", NAMES)) as writer:
+        for i, row in enumerate(labels):
+            writer.add(ImageRecord(f"image{i}", b"not looked at", (20, 24), row))
+    result = evaluate_maps([maps], masks, EvaluationRecipe(), image_labels=images)
+    total = np.zeros((4, 4), np.int64)
+    for (image_id, truth), row in zip(MaskReader(masks), labels, strict=True):
+        scores = upsample(MapReader(maps)[image_id].maps, truth.shape)
+        scores[1:][row == 0] = -1
+        total += confusion_matrix(scores.argmax(0), truth, 4)
+    assert result["metrics"]["miou"] == metrics(total).miou
+    assert result["image_labels"] == "given"
+
+
+def test_given_labels_need_scores_and_the_right_images(tmp_path, masks):
+    images = tmp_path / "val.h5"
+    with ImageWriter(images, Header("images", "val", NAMES)) as writer:
+        writer.add(ImageRecord("image0", b"x", (20, 24), np.zeros(3, np.uint8)))
+    scores = write_maps(tmp_path / "prediction.val.h5", range(4), scores=True)
+    with pytest.raises(UserError, match=r"no image of 'image1.*"):
+        evaluate_maps([scores], masks, EvaluationRecipe(), image_labels=images)
+    cams = write_maps(tmp_path / "cam.val.h5", range(4))
+    with pytest.raises(UserError, match="leave --image-labels out"):
+        evaluate_maps([cams], masks, EvaluationRecipe(), image_labels=images)
 
 
 def test_shards_and_workers_give_the_same(tmp_path, masks):

@@ -30,6 +30,10 @@ def maps(
         Path | None,
         typer.Option("--threshold-from", help="Evaluation on train whose threshold is used."),
     ] = None,
+    image_labels: Annotated[
+        Path | None,
+        typer.Option("--image-labels", help="Images file whose labels limit a network's scores."),
+    ] = None,
     seed: SeedOption = None,
     workers: WorkersOption = 1,
 ) -> None:
@@ -40,7 +44,13 @@ def maps(
 
     settings = EvaluationRecipe.from_json(recipe)
     result = evaluate_maps(
-        maps, masks, settings, threshold_from=threshold_from, seed=seed, workers=workers
+        maps,
+        masks,
+        settings,
+        threshold_from=threshold_from,
+        image_labels=image_labels,
+        seed=seed,
+        workers=workers,
     )
     write_text(out, to_text(result))
     run_card(out, evaluate_maps, settings.to_json(), started, seed=seed)

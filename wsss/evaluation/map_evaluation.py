@@ -15,7 +15,7 @@ from wsss.core.errors import UserError
 from wsss.core.evaluation_file import read_evaluation
 from wsss.core.maps import upsample
 from wsss.core.parallel import imap
-from wsss.core.store import MapReader, MaskReader
+from wsss.core.store import ImageReader, MapReader, MaskReader
 from wsss.evaluation.checks import check_splits, listed
 from wsss.evaluation.confusion import confusion_matrix
 from wsss.evaluation.recipe import EvaluationRecipe
@@ -29,6 +29,7 @@ def evaluate_maps(
     recipe: EvaluationRecipe,
     *,
     threshold_from: Path | None = None,
+    image_labels: Path | None = None,
     seed: int | None = None,
     workers: int = 1,
 ) -> dict[str, Any]:
@@ -36,7 +37,8 @@ def evaluate_maps(
 
     Maps of foreground classes are scored at every threshold of the recipe, the fixed one and that
     of `threshold_from` (the evaluation of the same maps on train); the threshold reported is that
-    one, or else the best on these very images. Maps with a background channel are arg-max'ed.
+    one, or else the best on these very images. Maps with a background channel are arg-max'ed; with
+    `image_labels`, an images file, only over the background and the labels it gives each image.
 
     Raises UserError for images without maps, other classes or sizes, or a useless threshold_from.
     """
@@ -66,13 +68,17 @@ def evaluate_maps(
             raise UserError(
                 f"{maps[0]}: holds scores with a background channel; leave --threshold-from out"
             )
-        count = _ScoreCounter(reader, truth, len(classes))
+        labels = None if image_labels is None else _labels(image_labels, reader, maps[0])
+        count = _ScoreCounter(reader, truth, len(classes), labels)
         confusion = np.zeros((len(classes), len(classes)), np.int64)
         for counts in progress(imap(count, ids, workers), total=len(ids), what="evaluate"):
             confusion += counts
         chosen = Threshold(None, "none: arg-max of scores")
-        return document(kind="scores", threshold=chosen, confusion=confusion, **shared)
+        found = document(kind="scores", threshold=chosen, confusion=confusion, **shared)
+        return found if labels is None else found | {"image_labels": "given"}
 
+    if image_labels is not None:
+        raise UserError(f"{maps[0]}: has maps of each image's labels; leave --image-labels out")
     trained = _trained_threshold(threshold_from) if threshold_from is not None else None
     extra = [recipe.fixed_threshold] + ([] if trained is None else [trained])
     sweep = Sweep(np.union1d(recipe.thresholds(), extra), len(classes))
@@ -119,19 +125,27 @@ class _MapCounter:
 
 @dataclass
 class _ScoreCounter:
-    """The confusion matrix of the arg-max over an image's upsampled scores."""
+    """The confusion matrix of the arg-max over an image's upsampled scores, or over some of them.
+
+    labels: image-level labels in {0, 1}, class 1 first; None: every class may be predicted.
+    """
 
     maps: MapReader
     masks: MaskReader
     num_classes: int
+    labels: dict[str, UInt8[np.ndarray, " c"]] | None = None
 
     def __call__(self, image_id: str) -> Int64[np.ndarray, "c c"]:
         record, truth = self.maps[image_id], self.masks[image_id]
         _check_size(self.maps.paths[0], image_id, record.size, truth.shape)
         if 0 not in record.classes:
             raise UserError(_mixed(self.maps.paths[0], image_id))
+        scores, classes = record.maps, record.classes
+        if self.labels is not None:
+            allowed = np.insert(self.labels[image_id].astype(bool), 0, True)[classes]
+            scores, classes = scores[allowed], classes[allowed]
         try:
-            prediction = arg_max(record.maps, record.classes, truth.shape)
+            prediction = arg_max(scores, classes, truth.shape)
             return confusion_matrix(prediction, truth, self.num_classes)
         except UserError as error:
             raise UserError(f"{self.maps.paths[0]}: '{image_id}': {error}") from None
@@ -149,6 +163,17 @@ def arg_max(
         np.copyto(ids, np.uint8(classes[channel]), where=score > best)
         np.maximum(best, score, out=best)
     return ids
+
+
+def _labels(images: Path, maps: MapReader, path: Path) -> dict[str, UInt8[np.ndarray, " c"]]:
+    with ImageReader(images) as reader:
+        if reader.header.classes != maps.header.classes:
+            raise UserError(f"{images}: its classes are not those of {path}; give its images file")
+        labels = dict(zip(reader.ids, reader.labels, strict=True))
+    missing = [i for i in maps.ids if i not in labels]
+    if missing:
+        raise UserError("\n".join(listed(f"{images}: no image of '", missing, f"' of {path}")))
+    return labels
 
 
 def _trained_threshold(path: Path) -> float:
