@@ -16,8 +16,10 @@ setup: $(DONE)
 $(DONE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than 3.11; run: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
-	  { echo "error: cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  there=$$(test ! -e $(VENV) || echo yes); $(PYTHON) -m venv $(VENV) || \
+	  { test "$$there" || rm -rf $(VENV); \
+	    echo "error: cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 

@@ -70,7 +70,9 @@ def parse(data: dict[str, Any], files: Iterable[Path | str] = ()) -> Config:
     files = [Path(f) for f in files]
     for file in files:
         read_yaml(file)  # Snakemake, which gave `data`, keeps the last of two keys silently
-    data = with_used(numbers(data), "config")
+    data = numbers(data)
+    data, listed = with_used(data, "config"), data.get("use") or []
+    used = [Path(item) for item in listed]
     problems: list[tuple[tuple[str, ...], str]] = []
     built: dict[str, Any] = {}
     for key, value in data.items():
@@ -97,7 +99,6 @@ def parse(data: dict[str, Any], files: Iterable[Path | str] = ()) -> Config:
             problems += list(_cross_check(config))
             if not problems:
                 return config
-    used = [Path(item) for item in data.get("use") or []]
     lines = []
     for path, message in problems:
         place = locate([*files, *used], path)

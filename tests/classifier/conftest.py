@@ -59,7 +59,7 @@ def recipe():
             "objective": "vanilla",
             "backbone": {"name": "resnet10t"},
             "augment": {"crop": 32, "resize": {"kind": "long-side", "min": 28, "max": 44}},
-            "training": {"epochs": 2, "batch_size": 3, "optimizer": {"lr": 0.01}, **training},
+            "training": {"epochs": 2, "batch_size": 4, "optimizer": {"lr": 0.01}, **training},
             "label_smoothing": 0.1,
         } | (top or {})
         return parse_classifier(json.dumps(plain))

@@ -3,12 +3,10 @@ import torch
 
 from wsss.classifier.label_sampler import LabelSampler
 
-LOGITS = torch.zeros(1, 4)
 
-
-def draws(sampler, labels, times, logits=LOGITS):
+def draws(sampler, labels, times):
     torch.manual_seed(0)
-    return torch.stack([sampler(labels, logits.expand(len(labels), -1))[0] for _ in range(times)])
+    return torch.stack([sampler(labels)[0] for _ in range(times)])
 
 
 @pytest.mark.parametrize("strategy", ["random", "balanced", "least-chosen", "focal"])
@@ -20,7 +18,7 @@ def test_only_present_classes_are_drawn(strategy):
 
 def test_an_image_without_labels_is_told_and_not_counted():
     sampler = LabelSampler("balanced", 4)
-    _, present = sampler(torch.tensor([[0.0, 0, 0, 0], [0, 0, 1, 0]]), torch.zeros(2, 4))
+    _, present = sampler(torch.tensor([[0.0, 0, 0, 0], [0, 0, 1, 0]]))
     assert present.tolist() == [False, True]
     assert sampler.drawn.tolist() == [0, 0, 1, 0]
 
@@ -31,10 +29,25 @@ def test_random_is_uniform():
 
 
 def test_balanced_prefers_what_was_drawn_less():
-    sampler = LabelSampler("balanced", 4)
-    sampler.drawn += torch.tensor([9.0, 0, 0, 0])
-    found = sampler(torch.tensor([[1.0, 1, 0, 0]]).expand(2000, 4), torch.zeros(2000, 4))[0]
-    assert (found == 0).float().mean() == pytest.approx(1 / 11, abs=0.02)  # (1/10) / (1/10 + 1)
+    torch.manual_seed(0)
+    counts = []
+    for _ in range(300):
+        sampler = LabelSampler("balanced", 4)
+        sampler.drawn += torch.tensor([9.0, 1, 0, 0])
+        counts.append(int(sampler(torch.tensor([[1.0, 1, 0, 0]]))[0]))
+    assert 1 - sum(counts) / 300 == pytest.approx(0.1, abs=0.05)  # (1/9) / (1/9 + 1)
+
+
+@pytest.mark.parametrize("strategy", ["balanced", "least-chosen"])
+def test_classes_are_counted_image_by_image(strategy):
+    torch.manual_seed(0)
+    sampler = LabelSampler(strategy, 2)
+    found = sampler(torch.ones(40, 2))[0]
+    assert sampler.drawn.sum() == 40
+    if strategy == "least-chosen":
+        assert found.sum() == 20
+    else:
+        assert 15 <= found.sum() <= 25
 
 
 def test_least_chosen_takes_turns():
@@ -44,16 +57,26 @@ def test_least_chosen_takes_turns():
 
 
 def test_focal_factor_by_hand():
+    sampler = LabelSampler("focal", 3)
+    labels = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
+    left = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])  # r is 0, then 1
+    logits = torch.tensor([[0.0, 50.0, 50.0], [0.0, -50.0, 50.0]])
+    sampler.learn(logits, left, labels)
+    # Class 0: half wrong both times, two images show it. Class 1: wrong once, one image shows it.
+    assert sampler.focal.tolist() == pytest.approx([0.9 + 0.1 * 0.25, 0.9 + 0.1, 1.0])
+
+
+def test_focal_draws_in_proportion():
+    torch.manual_seed(0)
     sampler = LabelSampler("focal", 2)
-    labels = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-    logits = torch.tensor([[0.0, 0.0], [-50.0, 0.0]])  # 1 − p_t: ½ and 1
-    sampler(labels, logits)
-    assert sampler.focal.tolist() == pytest.approx([0.9 + 0.1 * (0.25 + 1) / 2, 1.0])
+    sampler.focal = torch.tensor([3.0, 1.0])
+    found = sampler(torch.ones(2000, 2))[0]
+    assert found.float().mean() == pytest.approx(0.25, abs=0.03)
 
 
 def test_its_counts_travel_in_checkpoints():
     sampler = LabelSampler("balanced", 4)
-    sampler(torch.tensor([[0.0, 0, 1, 0]]), LOGITS)
+    sampler(torch.tensor([[0.0, 0, 1, 0]]))
     other = LabelSampler("balanced", 4)
     other.load_state_dict(sampler.state_dict())
     assert other.drawn.tolist() == [0, 0, 1, 0]

@@ -6,6 +6,7 @@ import torch
 from wsss.classifier.learner import ClassifierLearner
 from wsss.classifier.losses import Criterion, soft_margin
 from wsss.classifier.objective import build_objective
+from wsss.classifier.outcome import Outcome
 from wsss.classifier.recipe import NotSoOrdinary, PNocRecipe, POcRecipe, VanillaRecipe
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.recipe import Backbone
@@ -49,6 +50,17 @@ def test_training_metrics_by_hand(learner):
     assert found["precision"] == pytest.approx(1 / 3)
     assert found["recall"] == pytest.approx(1 / 3)
     assert found["F1"] == pytest.approx(1 / 3)
+
+
+def test_logits_between_0_and_1_are_logits(learner):
+    """torchmetrics takes such a batch for probabilities; a small head starts with them."""
+    learner.training_metrics.reset()
+    learner.objective.forward = lambda *_: Outcome(
+        torch.zeros((), requires_grad=True), torch.tensor([[0.3, 0.2, 0.1]]), {}
+    )
+    learner.loss((torch.rand(1, 3, 32, 32), torch.ones(1, 3)))
+    del learner.objective.forward
+    assert float(learner.training_metrics.compute()["recall"]) == 1.0
 
 
 def test_parameter_groups_and_schedule(learner):

@@ -57,9 +57,13 @@ def gradients(network):
     return {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
 
 
+def hard(maps):
+    return activation(maps, ONLY, YES, (64, 64), normalise="image", order="relu-upsample")
+
+
 def erasing_by_hand(f, judge, images, criterion):
-    mask = activation(f(images).maps, ONLY, (64, 64), normalise="batch")
-    logits = judge(erase_softly(images, mask, YES)).logits
+    mask = activation(f(images).maps, ONLY, YES, (64, 64), normalise="batch", order="relu-upsample")
+    logits = judge(erase_softly(images, mask)).logits
     return criterion(logits, without(LABELS, ONLY))
 
 
@@ -99,8 +103,8 @@ def test_p_noc(f, oc, images, criterion):
     noc = NotSoOrdinary(weight=Ramp(start=0.0, end=0.8))
     outcome = PNoc(PUZZLE, Erasing(), noc, criterion, oc)(f, images, LABELS, DONE)
     first = POc(PUZZLE, Erasing(), criterion, copy.deepcopy(oc))(f, images, LABELS, DONE).loss
-    mask = activation(f(images).maps, ONLY, (64, 64), normalise="image")
-    second = criterion(oc(erase_hard(images, mask, YES, 0.2)).logits, LABELS)
+    mask = hard(f(images).maps)
+    second = criterion(oc(erase_hard(images, mask, 0.2)).logits, LABELS)
     torch.testing.assert_close(outcome.loss, first + 0.8 * DONE * second)
 
 
@@ -126,8 +130,8 @@ def test_p_nocs_players_keep_to_their_own_losses(f, oc, images, criterion):
 
     alone = copy.deepcopy(oc)
     alone.zero_grad()
-    mask = activation(f(images).maps.detach(), ONLY, (64, 64), normalise="image")
-    (DONE * criterion(alone(erase_hard(images, mask, YES, 0.2)).logits, LABELS)).backward()
+    mask = hard(f(images).maps.detach())
+    (DONE * criterion(alone(erase_hard(images, mask, 0.2)).logits, LABELS)).backward()
     assert set(joint_noc) == set(gradients(alone))
     for name, expected in gradients(alone).items():
         torch.testing.assert_close(joint_noc[name], expected, msg=name)
@@ -156,8 +160,8 @@ def test_one_joint_step_is_one_step_of_each_player_in_turn(f, oc, images, criter
         for p, q in zip(turn_noc.parameters(), oc.parameters(), strict=True):
             p.requires_grad_(q.requires_grad)
         second.zero_grad()
-        mask = activation(maps, ONLY, (64, 64), normalise="image")
-        (done * criterion(turn_noc(erase_hard(images, mask, YES, 0.2)).logits, LABELS)).backward()
+        mask = hard(maps)
+        (done * criterion(turn_noc(erase_hard(images, mask, 0.2)).logits, LABELS)).backward()
         second.step()
     for joint_p, turn_p in zip(f.parameters(), turn_f.parameters(), strict=True):
         torch.testing.assert_close(joint_p, turn_p, rtol=1e-4, atol=1e-5)
@@ -168,7 +172,7 @@ def test_one_joint_step_is_one_step_of_each_player_in_turn(f, oc, images, criter
 def test_the_leak_adds_the_first_players_gradient_to_the_second(f, oc, images, criterion):
     leaky = copy.deepcopy(oc)
     PNoc(PUZZLE, Erasing(), NotSoOrdinary(), criterion, oc)(f, images, LABELS, DONE).loss.backward()
-    noc = NotSoOrdinary(leak_gradient=True)
+    noc = NotSoOrdinary(leak_noc_gradient=True)
     PNoc(PUZZLE, Erasing(), noc, criterion, leaky)(f, images, LABELS, DONE).loss.backward()
     through = copy.deepcopy(oc)
     through.zero_grad()
@@ -208,3 +212,20 @@ def test_class_weights_scale_a_classs_terms(f, images):
         f(images).logits, LABELS, reduction="none"
     )
     torch.testing.assert_close(found, (terms * weights).mean())
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_training_mode_leaves_the_ordinary_classifiers_statistics_alone(
+    f, oc, images, criterion, second
+):
+    """Its BatchNorm was trained: Lightning's .train() must not let it drift."""
+    if second:
+        objective = PNoc(PUZZLE, Erasing(), NotSoOrdinary(), criterion, oc)
+    else:
+        objective = POc(PUZZLE, Erasing(), criterion, oc)
+    before = {k: v.clone() for k, v in oc.state_dict().items()}
+    objective.train()
+    objective(f.train(), images, LABELS, DONE).loss.backward()
+    assert all(torch.equal(before[k], v) for k, v in oc.state_dict().items())
+    trained = {n for n, p in oc.named_parameters() if p.grad is not None}
+    assert bool(trained) == second and not any("bn" in name for name in trained)

@@ -25,7 +25,7 @@ def test_published_defaults_of_p_noc():
     assert recipe.puzzle.tiles == 4 and recipe.puzzle.weight == Ramp(start=0.0, end=4.0, until=0.5)
     assert recipe.erase.weight == Ramp(start=0.3, end=1.0)
     assert recipe.noc.threshold == 0.2 and recipe.noc.weight == Ramp(start=0.0, end=1.0)
-    assert not recipe.noc.leak_gradient
+    assert not recipe.noc.leak_noc_gradient
     assert recipe.training.optimizer.momentum == 0 and recipe.training.optimizer.lr == 0.1
 
 

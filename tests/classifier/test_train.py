@@ -155,7 +155,7 @@ def test_validation_of_other_classes_is_refused(recipe, images, write_images, tm
 
 
 def test_too_few_images_for_a_batch_are_refused(recipe, images, tmp_path):
-    with pytest.raises(UserError, match=r"7 training images make no full batch of 16"):
+    with pytest.raises(UserError, match=r"10 training images make no full batch of 16"):
         run(recipe(batch_size=16), images, tmp_path / "out")
 
 

@@ -1,6 +1,7 @@
 """Every objective through the whole training: resumed after a kill it ends with the same bytes."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ ERASING = {"ordinary": "oc", "erase": {"sampling": "balanced"}}
 OBJECTIVES = {
     "vanilla": {},
     "vanilla-ema": {"objective": "vanilla", "training": {"ema": {"every": 1, "start_epoch": 0}}},
+    "vanilla-late-ema": {"objective": "vanilla", "training": {"ema": {"every": 1}}},
     "vanilla-best": {"objective": "vanilla", "keep": "best-val-map"},
     "vanilla-mixed": {
         "objective": "vanilla",
@@ -29,9 +31,13 @@ OBJECTIVES = {
     "tap": {"objective": "vanilla", "head": {"pooling": {"kind": "tap"}}},
     "oc-cse": ERASING,
     "puzzle": {},
-    "p-oc": {"ordinary": "oc"},
-    "p-noc": {"ordinary": "oc", "noc": {"weight": {"start": 0.5, "end": 1.0}}},
-    "p-noc-leak": {"objective": "p-noc", "ordinary": "oc", "noc": {"leak_gradient": True}},
+    "p-oc": {"ordinary": "oc", "erase": {"sampling": "focal"}},
+    "p-noc": {
+        "ordinary": "oc",
+        "noc": {"weight": {"start": 0.5, "end": 1.0}},
+        "training": {"accumulate": 2, "optimizer": {"lr": 0.01, "momentum": 0.9}},
+    },
+    "p-noc-leak": {"objective": "p-noc", "ordinary": "oc", "noc": {"leak_noc_gradient": True}},
 }
 TRAINING = {"epochs": 2, "batch_size": 3, "optimizer": {"lr": 0.01}}
 
@@ -106,6 +112,7 @@ def test_sigkill_at_a_random_step(recipe, images, oc, tmp_path):
     while process.poll() is None and not checkpoint:
         checkpoint = next(out.parent.glob(".checkpoints-model/*/last.ckpt"), None)
         time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.1))
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert checkpoint is not None and not out.exists()
@@ -113,14 +120,79 @@ def test_sigkill_at_a_random_step(recipe, images, oc, tmp_path):
     assert out.read_bytes() == whole.read_bytes()
 
 
-def test_the_average_is_what_the_training_leaves(recipe, images, oc, tmp_path):
-    plain = build(recipe, "vanilla")
-    averaged = plain.model_copy(
-        update={"training": build(recipe, "vanilla-ema").training.model_copy()}
-    )
-    one, _ = read_model(run(plain, images, oc, tmp_path / "plain"), "classifier")
-    two, _ = read_model(run(averaged, images, oc, tmp_path / "averaged"), "classifier")
-    assert any(not torch.equal(one[k], two[k]) for k in one)
+def ema(recipe, **changes):
+    training_keys = TRAINING | {"ema": {"every": 1, "start_epoch": 0} | changes.pop("ema", {})}
+    keys = {k: v for k, v in build(recipe, "vanilla").model_dump(mode="json").items()}
+    return recipe(top=keys | changes | {"training": training_keys})
+
+
+def test_the_average_is_what_the_training_leaves(recipe, images, oc, tmp_path, monkeypatch):
+    seen = []
+    real = ClassifierLearner.on_train_batch_end
+
+    def watch(self, *arguments):
+        seen.append({k: v.clone() for k, v in self.network.state_dict().items()})
+        return real(self, *arguments)
+
+    monkeypatch.setattr(ClassifierLearner, "on_train_batch_end", watch)
+    found, _ = read_model(run(ema(recipe, ema={"decay": 0.5}), images, oc, tmp_path), "classifier")
+    weight = "head.weight"
+    expected = seen[0][weight]
+    for state in seen[1:]:
+        expected = 0.5 * expected + 0.5 * state[weight]
+    torch.testing.assert_close(found[weight], expected)
+
+
+def test_the_best_epoch_before_the_average_begins_is_that_epochs_own_weights(
+    recipe, images, oc, tmp_path, monkeypatch
+):
+    """Not the untrained ones, which an average that never began would hold."""
+    ends = {}
+    real = ClassifierLearner.on_train_batch_end
+
+    def watch(self, *arguments):
+        ends[self.current_epoch] = {k: v.clone() for k, v in self.network.state_dict().items()}
+        return real(self, *arguments)
+
+    def falling(self, batch, index):
+        self.log("val_mAP", 1.0 - self.current_epoch)
+
+    monkeypatch.setattr(ClassifierLearner, "on_train_batch_end", watch)
+    monkeypatch.setattr(ClassifierLearner, "validation_step", falling)
+    late = ema(recipe, keep="best-val-map", ema={"start_epoch": 1})
+    found, _ = read_model(run(late, images, oc, tmp_path), "classifier")
+    assert all(torch.equal(value, found[name]) for name, value in ends[0].items())
+
+
+def test_a_kill_between_the_last_checkpoint_and_the_model_loses_nothing(
+    recipe, images, oc, tmp_path, monkeypatch
+):
+    typed = ema(recipe)
+    whole = run(typed, images, oc, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_model", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            run(typed, images, oc, tmp_path / "late")
+    assert run(typed, images, oc, tmp_path / "late").read_bytes() == whole.read_bytes()
+
+
+def test_weights_that_are_not_finite_are_never_a_checkpoint(
+    recipe, images, oc, tmp_path, monkeypatch
+):
+    real = ClassifierLearner.on_train_batch_end
+
+    def breaks(self, outputs, batch, index):
+        if self.current_epoch == 1 and index == self.trainer.num_training_batches - 1:
+            self.network.head.weight.data[0] = float("nan")
+        return real(self, outputs, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ClassifierLearner, "on_train_batch_end", breaks)
+        with pytest.raises(UserError, match=r"network.head.weight is not finite after epoch 2"):
+            run(build(recipe, "vanilla"), images, oc, tmp_path / "broken")
+    whole = run(build(recipe, "vanilla"), images, oc, tmp_path / "whole")
+    again = run(build(recipe, "vanilla"), images, oc, tmp_path / "broken")
+    assert again.read_bytes() == whole.read_bytes()
 
 
 def test_an_ordinary_classifier_is_needed_exactly_where_the_recipe_names_one(
@@ -139,12 +211,12 @@ def test_an_ordinary_classifier_is_needed_exactly_where_the_recipe_names_one(
     assert not out.exists()
 
 
-def test_images_without_a_label_are_skipped_unless_asked_for(recipe, images, tmp_path, caplog):
+def test_images_without_a_label_are_negatives_unless_skipped(recipe, images, tmp_path, caplog):
     small = {"epochs": 1, "batch_size": 3, "optimizer": {"lr": 0.01}}
-    typed = recipe(top={"training": small})
+    typed = recipe(top={"training": small, "unlabelled": "skip"})
     with caplog.at_level("INFO", logger="wsss"):
         one = run(typed, images, None, tmp_path / "skip")
     assert "7 of 10 images are used" in caplog.text
-    negative = recipe(top={"training": small, "unlabelled": "negative"})
+    negative = recipe(top={"training": small})
     two = run(negative, images, None, tmp_path / "negative")
     assert one.read_bytes() != two.read_bytes()

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -170,3 +173,72 @@ def test_what_is_refused(scene):
         mean_field(image, unary, steps=1)
     with pytest.raises(UserError, match="either preset or pairwise"):
         mean_field(image, unary, preset="labels", pairwise=PRESETS["labels"], steps=1)
+
+
+def test_a_dict_is_a_pairwise_term(scene):
+    image, _, labels = scene
+    unary = unary_from_labels(labels, 3, 0.7)
+    term = {"gaussian": {"sxy": 3, "compat": 3}, "bilateral": {"sxy": 50, "srgb": 5, "compat": 10}}
+    np.testing.assert_array_equal(
+        mean_field(image, unary, pairwise=term, steps=2),
+        mean_field(image, unary, preset="labels", steps=2),
+    )
+    with pytest.raises(UserError, match=r"^pairwise: gaussian\.sxy: .*, got 0$"):
+        mean_field(image, unary, pairwise=term | {"gaussian": {"sxy": 0, "compat": 3}}, steps=2)
+    with pytest.raises(UserError, match=r"^pairwise: bilateral: missing"):
+        mean_field(image, unary, pairwise={"gaussian": term["gaussian"]}, steps=2)
+
+
+WITHOUT_BEARTYPE = """
+import numpy as np
+from wsss.core.errors import UserError
+from wsss.crf import mean_field
+
+image = np.zeros((6, 8, 3), np.uint8)
+unary = np.zeros((2, 6, 8), np.float32)
+for given, options in [
+    ((image[..., [0, 1, 2, 0]], unary), {}),
+    ((image[..., 0], unary), {}),
+    ((image[..., :1], unary), {}),
+    ((image.transpose(2, 0, 1), unary), {}),
+    ((image.astype(np.float32), unary), {}),
+    ((image.astype(np.int64), unary), {}),
+    ((image[None], unary), {}),
+    ((image.tolist(), unary), {}),
+    ((image, unary[:, 0]), {}),
+    ((image, unary[:, :5]), {}),
+    ((image, unary.astype(int)), {}),
+    ((image, unary.tolist()), {}),
+    ((image, unary), {"steps": 1.5}),
+    ((image, unary), {"preset": None, "pairwise": 3}),
+]:
+    try:
+        mean_field(*given, **({"preset": "labels", "steps": 1} | options))
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_wrong_arrays_are_one_line_without_a_type_checker():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_BEARTYPE], capture_output=True, text=True, check=True
+    )
+    needed = "; needed is RGB of 0 to 255, uint8 (H, W, 3)"
+    scale = "round values of 0 to 255 and .astype(np.uint8); scale values of 0 to 1 by 255"
+    energies = "give a NumPy array of energies, float (labels, H, W)"
+    assert done.stdout.splitlines() == [
+        f"image of shape (6, 8, 4), uint8: drop the alpha channel, image[..., :3]{needed}",
+        f"image of shape (6, 8), uint8: stack the grey channel three times{needed}",
+        f"image of shape (6, 8, 1), uint8: stack the grey channel three times{needed}",
+        f"image of shape (3, 6, 8), uint8: channels last, image.transpose(1, 2, 0){needed}",
+        f"image of shape (6, 8, 3), float32: {scale}{needed}",
+        f"image of shape (6, 8, 3), int64: {scale}{needed}",
+        f"image of shape (1, 6, 8, 3), uint8: convert it{needed}",
+        "the image is a list; give a NumPy array, RGB of 0 to 255, uint8 (H, W, 3)",
+        f"the unary is of shape (2, 8), float32; {energies}",
+        "unary of shape (2, 5, 8), but the image needs (2, 6, 8)",
+        f"the unary is of shape (2, 6, 8), int64; {energies}",
+        f"the unary is list; {energies}",
+        "1.5 mean-field steps: give a whole number",
+        "pairwise is a int; give a Pairwise, or a dict of its keys",
+    ]

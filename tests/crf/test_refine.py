@@ -291,3 +291,10 @@ def test_a_threshold_of_train_is_the_one_that_the_evaluation_chose(files):
         np.testing.assert_array_equal(a[image_id], b[image_id])
     with pytest.raises(UserError, match="goes with a recipe of `threshold_on: train`"):
         refine(source, images, CrfRecipe(threshold_on="train"), files / "c.h5", 1)
+    evaluation.write_text(json.dumps(found | {"split": "val"}))
+    with pytest.raises(UserError, match="is of split val, but train is needed here"):
+        refine(source, images, CrfRecipe(threshold_on="train"), files / "c.h5", 1, evaluation)
+    evaluation.write_text(json.dumps(found | {"threshold": found["threshold"] | {"value": 0.0}}))
+    with pytest.raises(UserError, match="threshold 0 is of no use here"):
+        refine(source, images, CrfRecipe(threshold_on="train"), files / "c.h5", 1, evaluation)
+    assert not (files / "c.h5").exists()

@@ -84,6 +84,17 @@ def test_validate_prints_and_sets_the_exit_status(folder, folder_recipe, tmp_pat
     assert "1 kinds of errors, 0 kinds of warnings" in done.output
 
 
+def test_strict_validation_fails_for_warnings_too(folder, folder_recipe, tmp_path):
+    recipe = json.dumps(folder_recipe | {"train_masks_list": None})
+    done = call("validate", "--recipe", recipe)
+    assert done.exit_code == 0
+    assert "warning: train masks: train masks without a list: 3" in done.output
+    assert "the columns cam and walk have no evaluation" in done.output
+    done = call("validate", "--recipe", recipe, "--strict")
+    assert done.exit_code == 1
+    assert "1 kinds of errors, 0 kinds of warnings" in done.output
+
+
 @pytest.mark.parametrize(
     "arguments", [(), ("--recipe", "{}", "--dataset", "x"), ("--dataset", "x")]
 )

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 
 from wsss.core.errors import UserError
-from wsss.data.labels import read_labels
+from wsss.data import labels
+from wsss.data.problems import Findings
 from wsss.data.recipe import VOC_CLASSES
 
 KNOWN = ("cat", "cow", "dog")
+
+
+def read_labels(path: Path, known):
+    findings = Findings()
+    found = labels.read_labels(path, known, findings)
+    findings.raise_errors()
+    return found
 
 
 def saved(tmp_path, value) -> Path:
@@ -112,9 +120,9 @@ def test_truncated_at_every_place(tmp_path):
 
 
 def test_published_files():
-    folder = os.environ.get("WSSS_LISTS")
+    folder = os.environ.get("VOC_LISTS")
     if not folder:
-        pytest.skip("WSSS_LISTS does not name a folder with published label files")
+        pytest.skip("VOC_LISTS does not name a folder with published label files")
     irn = read_labels(Path(folder) / "irn/voc12/cls_labels.npy", VOC_CLASSES)
     psa = read_labels(Path(folder) / "psa/voc12/cls_labels.npy", VOC_CLASSES)
     assert len(irn) == len(psa) > 10000

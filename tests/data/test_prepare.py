@@ -225,6 +225,18 @@ def test_masks_that_cannot_be_asked_for(tmp_path, small_toy, folder, folder_reci
         prepare_masks(recipe, "train", "evaluation", images, tmp_path / "m.h5")
 
 
+def test_a_list_of_masks_names_ids_of_its_split_once(tmp_path, folder, folder_recipe):
+    recipe, images = recipe_of(**folder_recipe), tmp_path / "t.h5"
+    prepare_images(recipe, "train", images)
+    (folder / "train_masks.txt").write_text("p0\np1\np1\nq0\n")
+    with pytest.raises(UserError) as caught:
+        prepare_masks(recipe, "train", "evaluation", images, tmp_path / "m.h5")
+    text = str(caught.value)
+    assert "duplicate id, 1 times: p1: twice in train_masks.txt" in text
+    assert "id outside the split, 1 times: q0: in train_masks.txt, not in train.txt" in text
+    assert not (tmp_path / "m.h5").exists()
+
+
 def test_no_image_left(tmp_path, voc):
     recipe = recipe_of(kind="voc", root=str(voc), classes=["sheep"])
     with pytest.raises(UserError, match="train: class without images, 1 times: sheep"):

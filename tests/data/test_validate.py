@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+from PIL import Image
 
 from wsss.core.images import palette_png
 from wsss.data.recipe import parse
@@ -65,13 +66,132 @@ def test_everything_at_once(folder, folder_recipe, halves):
 
 
 def test_severity(folder, folder_recipe, halves):
-    write_mask(folder, "p0", halves(2, 0))
+    write_mask(folder, "p2", halves(1, 0))
     problems = find_problems(parse(json.dumps(folder_recipe)))
-    assert {p.severity for p in problems} == {"warning"}
+    assert [(p.kind, p.severity) for p in problems] == [
+        ("in the labels, not in the mask", "warning")
+    ]
+    (problem,) = find_problems(parse(json.dumps(folder_recipe)), strict=True)
+    assert problem.severity == "error"
     (folder / "images" / "p0.jpg").unlink()
     problems = find_problems(parse(json.dumps(folder_recipe)))
     assert [p.severity for p in problems] == sorted(p.severity for p in problems)
     assert problems[0].kind == "missing image" and problems[0].severity == "error"
+
+
+def test_a_class_that_the_labels_lack_is_an_error_in_a_folder_and_a_warning_in_voc(
+    voc, folder, folder_recipe, halves
+):
+    kind = "in the mask, not in the labels"
+    write_mask(folder, "p0", halves(1, 2))
+    (problem,) = find_problems(parse(json.dumps(folder_recipe)))
+    assert (problem.kind, problem.severity) == (kind, "error")
+    (voc / "SegmentationClassAug" / "2007_000001.png").write_bytes(palette_png(halves(8, 12)))
+    recipe = {"kind": "voc", "root": str(voc), "classes": ["cat", "dog", "person"]}
+    severities = {p.kind: p.severity for p in find_problems(parse(json.dumps(recipe)))}
+    assert severities[kind] == "warning"
+
+
+def test_train_masks_are_checked_whether_or_not_a_list_names_them(folder, folder_recipe, halves):
+    write_mask(folder, "p1", halves(2, 0)[:11, :11])
+    write_mask(folder, "p2", halves(1, 9))
+    (folder / "train_masks.txt").write_text("p0\n")
+    assert found(**folder_recipe) == {
+        ("train masks", "size mismatch"): (
+            1,
+            ("p1: mask 11×11, image 12×16 (height × width)",),
+        ),
+        ("train masks", "value outside the classes"): (
+            1,
+            (f"{folder}/masks/p2.png: holds 9",),
+        ),
+    }
+    problems = found(**folder_recipe | {"train_masks_list": None})
+    assert set(problems) == {
+        ("train masks", "size mismatch"),
+        ("train masks", "value outside the classes"),
+        ("train masks", "train masks without a list"),
+    }
+    assert problems["train masks", "train masks without a list"] == (
+        3,
+        ("p0.png", "p1.png", "p2.png"),
+    )
+
+
+def test_masks_of_ids_without_labels_or_image_are_checked_too(folder, folder_recipe, halves):
+    write_mask(folder, "p0", halves(1, 9))
+    write_mask(folder, "q0", halves(1, 8))
+    (folder / "images" / "p0.jpg").unlink()
+    (folder / "labels.csv").write_text("image,labels\np0,nut\np1,bolt\np2,nut bolt\np3,\nq1,bolt\n")
+    problems = found(**folder_recipe)
+    kind = "value outside the classes"
+    train = "train evaluation and supervision masks"
+    assert problems[train, kind] == (1, (f"{folder}/masks/p0.png: holds 9",))
+    assert problems["val evaluation masks", kind] == (1, (f"{folder}/masks/q0.png: holds 8",))
+
+
+def test_a_folder_of_masks_that_the_recipe_leaves_out_is_told(folder, folder_recipe):
+    recipe = folder_recipe | {"masks": None, "train_masks_list": None}
+    (problem,) = find_problems(parse(json.dumps(recipe)))
+    assert (problem.kind, problem.severity) == ("masks not used", "warning")
+    for path in (folder / "masks").iterdir():
+        path.unlink()
+    assert found(**recipe) == {}
+
+
+def test_lists_of_masks_name_ids_of_their_split_once(voc, folder, folder_recipe):
+    (folder / "train_masks.txt").write_text("p0\np1\np1\nq0\nghost\n")
+    problems = find_problems(parse(json.dumps(folder_recipe)))
+    where = "train evaluation and supervision masks"
+    assert [(p.kind, p.where, p.severity, p.examples) for p in problems] == [
+        ("duplicate id", where, "error", ("p1: twice in train_masks.txt",)),
+        (
+            "id outside the split",
+            where,
+            "error",
+            (
+                "q0: in train_masks.txt, not in train.txt",
+                "ghost: in train_masks.txt, not in train.txt",
+            ),
+        ),
+    ]
+    (voc / "ImageSets" / "Segmentation" / "train_aug.txt").write_text("2007_000001\n2007_000003\n")
+    recipe = {"kind": "voc", "root": str(voc), "classes": ["cat", "person"]}
+    problems = find_problems(parse(json.dumps(recipe)))
+    assert [(p.severity, p.examples) for p in problems if p.kind == "id outside the split"] == [
+        ("warning", ("2007_000002: in train.txt, not in train_aug.txt",))
+    ]
+
+
+def test_16_bit_images_are_refused(folder, folder_recipe):
+    (folder / "images" / "p0.jpg").unlink()
+    deep = Image.fromarray(np.full((12, 16), 4000, np.uint16))
+    deep.save(folder / "images" / "p0.png")
+    count, (line,) = found(**folder_recipe)["train", "unreadable image"]
+    assert count == 1
+    assert line.endswith("p0.png: mode I;16, more than 8 bits a pixel; convert it to 8 bit")
+
+
+def test_rows_of_the_labels_file_are_told_with_everything_else(folder, folder_recipe, halves):
+    (folder / "labels.csv").write_text(
+        "image,labels\np0,nut\np0.jpg,nut\np1,bolt,nut\np2,nut bolt\np2,bolt nut\nq0,nut\nq1\n"
+    )
+    write_mask(folder, "p0", halves(1, 9))
+    problems = found(**folder_recipe)
+    assert {key: count for key, (count, _) in problems.items()} == {
+        ("labels", "unreadable labels"): 2,
+        ("labels", "duplicate id"): 2,
+        ("train", "missing labels"): 1,
+        ("train evaluation and supervision masks", "value outside the classes"): 1,
+        ("val", "no image to evaluate"): 1,
+    }
+
+
+def test_a_labels_file_that_is_none_is_not_missing(folder, folder_recipe):
+    (folder / "labels.json").write_text("{")
+    problems = found(**folder_recipe | {"labels": "labels.json"})
+    assert set(problems) == {("labels", "unreadable labels")}
+    assert "not valid JSON" in problems["labels", "unreadable labels"][1][0]
 
 
 def test_missing_files_do_not_hide_the_rest(folder, folder_recipe):

@@ -1,4 +1,4 @@
-"""Real VOC images, where there are any: WSSS_VOC12_ANIMALS names the folder."""
+"""Real VOC images, where there are any: VOC12_ANIMALS names the folder."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from wsss.data.prepare import prepare_images, prepare_masks
 from wsss.data.recipe import parse
 
 pytestmark = pytest.mark.skipif(
-    not os.environ.get("WSSS_VOC12_ANIMALS"),
-    reason="WSSS_VOC12_ANIMALS does not name a folder with VOC images",
+    not os.environ.get("VOC12_ANIMALS"),
+    reason="VOC12_ANIMALS does not name a folder with VOC images",
 )
 
 
@@ -21,7 +21,7 @@ def test_val_of_six_animals(tmp_path):
         json.dumps(
             {
                 "kind": "voc",
-                "root": "${WSSS_VOC12_ANIMALS}",
+                "root": "${VOC12_ANIMALS}",
                 "labels": "image_labels.csv",
                 "classes": ["cat", "cow", "dog", "horse", "person", "sheep"],
             }

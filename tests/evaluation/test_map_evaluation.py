@@ -174,11 +174,15 @@ def test_mistakes(tmp_path, masks):
 
 def test_useless_threshold_files(tmp_path, masks):
     maps = write_maps(tmp_path / "cam.val.h5", range(4))
-    scores = write_maps(tmp_path / "scores.h5", range(4), scores=True)
+    train_masks = write_masks(tmp_path / "train.masks.h5", range(4), split="train")
+    scores = write_maps(tmp_path / "scores.h5", range(4), scores=True, split="train")
+    of_val = evaluate_maps([maps], masks, EvaluationRecipe())
     path = tmp_path / "scores.eval.json"
-    path.write_text(json.dumps(evaluate_maps([scores], masks, EvaluationRecipe())))
+    path.write_text(json.dumps(evaluate_maps([scores], train_masks, EvaluationRecipe())))
     for text, message in [
-        (None, "has no threshold"),
+        (None, "evaluates scores, which chooses no threshold"),
+        (json.dumps(of_val), "is of split val, but train is needed here"),
+        (json.dumps(of_val | {"split": None}), "names no split, but train is needed here"),
         ("{}", "no evaluation of this version"),
         ('{"format":"wsss evaluation","version":1}', "incomplete, without evaluated.kind, split"),
         ("{", "not JSON"),

@@ -1,6 +1,7 @@
 """Every mistake in a configuration is one clear line with its place, before the DAG."""
 
 import copy
+import datetime
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,47 @@ MISTAKES = {
         "cam.other: extends: no recipe 'tt' in section cam (did you mean 'tta'?)",
     ),
     "circle": ("cam.tta.extends", "tta", "cam.tta: extends runs in a circle: tta -> tta"),
+    "base of no name": (
+        "cam.other",
+        {"extends": 3},
+        "cam.other: extends: give the name of one recipe, got 3",
+    ),
+    "base null": (
+        "cam.other",
+        {"extends": None},
+        "cam.other: extends: give the name of one recipe, got None",
+    ),
+    "several bases": (
+        "cam.other",
+        {"extends": ["tta"]},
+        "cam.other: extends: give the name of one recipe, got ['tta']",
+    ),
+    "date": (
+        "tables.stages.title",
+        datetime.date(2026, 11, 20),
+        "tables.stages.title: a date is neither text nor number; quote it: '2026-11-20'",
+    ),
+    "date in a list": (
+        "tables.stages.columns",
+        ["cam", datetime.date(2026, 11, 20)],
+        "tables.stages.columns.1: a date is neither text nor number; quote it: '2026-11-20'",
+    ),
+    "section of no name": ("cam", {3: {}}, "cam: key 3 is no text; quote it: '3'"),
+    "infinite": (
+        "classifier.vanilla.training.optimizer",
+        {"lr": float("inf")},
+        "classifier.vanilla.training.optimizer.lr: input should be a finite number, got inf",
+    ),
+    "too large to be finite": (
+        "cam.tta.scales",
+        [1.0, "1e999"],
+        "cam.tta.scales.1: input should be a finite number, got inf",
+    ),
+    "no number at all": (
+        "crf.labels.confidence",
+        float("nan"),
+        "crf.labels.confidence: input should be a finite number, got nan",
+    ),
     "bad name": ("cam", {"My CAM": {}}, "cam.My CAM: not a name"),
     "reserved name": ("cam", {"none": {}}, "cam.none: the name is reserved"),
     "gap in the chain": (
@@ -243,6 +285,33 @@ def test_a_line_names_file_and_line(tmp_path):
     file.write_text("dataset:\n  toy:\n    kind: toy\n    sizes: 3\n")
     with pytest.raises(UserError, match=r"study\.yaml:4: dataset\.toy\.sizes: unknown key"):
         parse(yaml.safe_load(file.read_text()), [file])
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("    title: 2026-11-20", "YAML reads this as a timestamp (2026-11-20), which no recipe"),
+        ("    title: !!binary aGVsbG8=", "YAML reads this as a binary (aGVsbG8=), which no recipe"),
+        ("    columns: !!set {cam}", "YAML reads this as a set, which no recipe"),
+        ("    no: cam", "key no is no text; quote it: 'no'"),
+    ],
+)
+def test_what_json_lacks_is_refused_with_its_line(tmp_path, line, says):
+    file = tmp_path / "study.yaml"
+    file.write_text(f"tables:\n  stages:\n{line}\n")
+    with pytest.raises(UserError) as caught:
+        parse(yaml.safe_load(file.read_text()), [file])
+    assert str(caught.value).startswith(f"{file}:3: {says}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_mistake_in_a_file_that_is_used_has_its_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("base.yaml").write_text("cam:\n  a:\n    scale: [1]\n")
+    with pytest.raises(UserError, match=r"^base\.yaml:3: cam\.a\.scale: unknown key"):
+        parse({"use": ["base.yaml"]})
+    with pytest.raises(UserError, match=r"use: give a list of recipe files"):
+        parse({"use": 3})
 
 
 def test_defaults_are_part_of_a_recipe_and_order_is_not():

@@ -15,41 +15,41 @@ EPSILON = 1e-5
 def activation(
     maps: Float[Tensor, "b c h w"],
     classes: Int64[Tensor, " b"],
+    present: Bool[Tensor, " b"],
     size: tuple[int, int],
     *,
     normalise: Literal["batch", "image"],
-    order: Literal["relu-upsample", "upsample-relu"] = "relu-upsample",
+    order: Literal["relu-upsample", "upsample-relu"],
 ) -> Float[Tensor, "b 1 H W"]:
     """ψ(A_r) in [0, 1): the map of each image's class at `size`, divided by a maximum.
 
     The maximum plus 1e-5, over the batch or over each image; differentiable, also through it.
+    Images that are not `present` have no class to erase: 0 everywhere, and no say in the maximum.
     """
     chosen = maps[torch.arange(len(maps), device=maps.device), classes][:, None].float()
+    chosen = chosen * present[:, None, None, None]
     if order == "relu-upsample":
-        chosen = chosen.relu()
-    chosen = F.interpolate(chosen, size, mode="bilinear", align_corners=False).relu()
+        chosen = F.interpolate(chosen.relu(), size, mode="bilinear", align_corners=False)
+    else:
+        chosen = F.interpolate(chosen, size, mode="bilinear", align_corners=False).relu()
     top = chosen.amax() if normalise == "batch" else chosen.amax((1, 2, 3), keepdim=True)
     return chosen / (top + EPSILON)
 
 
 def erase_softly(
-    images: Float[Tensor, "b 3 H W"],
-    activation: Float[Tensor, "b 1 H W"],
-    present: Bool[Tensor, " b"],
+    images: Float[Tensor, "b 3 H W"], activation: Float[Tensor, "b 1 H W"]
 ) -> Float[Tensor, "b 3 H W"]:
-    """x ∘ (1 − ψ); images that are not `present` have nothing to erase and stay whole."""
-    return images * (1 - activation * present[:, None, None, None])
+    """x ∘ (1 − ψ)."""
+    return images * (1 - activation)
 
 
 def erase_hard(
     images: Float[Tensor, "b 3 H W"],
     activation: Float[Tensor, "b 1 H W"],
-    present: Bool[Tensor, " b"],
     threshold: float | int,
 ) -> Float[Tensor, "b 3 H W"]:
     """x ∘ [ψ ≤ δ]; the mask carries no gradient."""
-    erased = (activation.detach() > threshold) & present[:, None, None, None]
-    return images.masked_fill(erased, 0.0)
+    return images.masked_fill(activation.detach() > threshold, 0.0)
 
 
 def without(labels: Float[Tensor, "b c"], classes: Int64[Tensor, " b"]) -> Float[Tensor, "b c"]:

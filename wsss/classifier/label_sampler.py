@@ -14,8 +14,9 @@ FOCAL_GAMMA, FOCAL_DECAY = 2.0, 0.9
 class LabelSampler(nn.Module):
     """Draws one present class r of each image; what it counts travels in checkpoints.
 
-    random: uniform. balanced: p ∝ 1 / (times drawn + 1). least-chosen: one of those drawn least
-    often. focal: p ∝ F_c, a running mean of (1 − p_t)^2 over the images of class c.
+    random: uniform. balanced: p ∝ 1 / max(1, times drawn). least-chosen: one of those drawn least
+    often. Both count image by image. focal: p ∝ F_c, a running mean of how wrong the ordinary
+    classifier was about class c on erased images.
     """
 
     drawn: Tensor
@@ -30,34 +31,49 @@ class LabelSampler(nn.Module):
         self.register_buffer("focal", torch.ones(classes))
 
     def forward(
-        self, labels: Float[Tensor, "b c"], logits: Float[Tensor, "b c"]
+        self, labels: Float[Tensor, "b c"]
     ) -> tuple[Int64[Tensor, " b"], Bool[Tensor, " b"]]:
         """(r, whether the image has a label at all; r means nothing where it has none)."""
         present = labels > 0
-        self._learn(present, logits.detach().float())
-        weights = self._weights(present)
         some = present.any(1)
+        if self.strategy in ("balanced", "least-chosen"):
+            return self._in_turn(present), some
+        weights = present * self.focal.clamp(min=1e-6) if self.strategy == "focal" else present
         # A row without a label cannot be drawn from: any class will do, the caller ignores it.
-        chosen = torch.where(some[:, None], weights, 1.0).multinomial(1)[:, 0]
-        self.drawn += torch.bincount(chosen[some], minlength=labels.shape[1])
-        return chosen, some
+        return torch.where(some[:, None], weights.float(), 1.0).multinomial(1)[:, 0], some
 
-    def _weights(self, present: Bool[Tensor, "b c"]) -> Float[Tensor, "b c"]:
-        if self.strategy == "balanced":
-            return present / (self.drawn + 1)
-        if self.strategy == "least-chosen":
-            counts = torch.where(present, self.drawn, torch.inf)
-            return (present & (counts == counts.amin(1, keepdim=True))).float()
-        if self.strategy == "focal":
-            return present * self.focal.clamp(min=1e-6)
-        return present.float()
+    def learn(
+        self,
+        logits: Float[Tensor, "b c"],
+        left: Float[Tensor, "b c"],
+        labels: Float[Tensor, "b c"],
+    ) -> None:
+        """Update F_c from the ordinary classifier's logits on erased images, y∖{r} and y.
 
-    def _learn(self, present: Bool[Tensor, "b c"], logits: Float[Tensor, "b c"]) -> None:
+        F_c ← 0.9 F_c + 0.1 Σ (1 − p_t)² / n_c for the classes that y shows, with p_t the
+        probability of what y∖{r} says of class c and n_c the images with it. Only `focal` reads it.
+        """
         if self.strategy != "focal":
             return
-        hardness = ((1 - logits.sigmoid()) ** FOCAL_GAMMA * present).sum(0)
-        counts = present.sum(0)
-        mean = hardness / counts.clamp(min=1)
-        self.focal = torch.where(
-            counts > 0, FOCAL_DECAY * self.focal + (1 - FOCAL_DECAY) * mean, self.focal
-        )
+        p = logits.detach().float().sigmoid()
+        wrong = torch.where(left > 0, 1 - p, p) ** FOCAL_GAMMA
+        shown = (labels > 0).sum(0)
+        mean = wrong.sum(0) / shown.clamp(min=1)
+        updated = FOCAL_DECAY * self.focal + (1 - FOCAL_DECAY) * mean
+        self.focal = torch.where(shown > 0, updated, self.focal)
+
+    def _in_turn(self, present: Bool[Tensor, "b c"]) -> Int64[Tensor, " b"]:
+        drawn = self.drawn.cpu()
+        chosen = []
+        for row in present.cpu():
+            if not row.any():
+                chosen.append(0)
+                continue
+            if self.strategy == "balanced":
+                weights = row / drawn.clamp(min=1)
+            else:
+                weights = (row & (drawn == drawn[row].min())).float()
+            chosen.append(int(weights.multinomial(1)))
+            drawn[chosen[-1]] += 1
+        self.drawn = drawn.to(self.drawn.device)
+        return torch.tensor(chosen, device=present.device)

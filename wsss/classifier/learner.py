@@ -15,7 +15,6 @@ from torchmetrics.classification import (
     MultilabelRecall,
 )
 
-from wsss.classifier.losses import soft_margin
 from wsss.classifier.mixing import mix_batch
 from wsss.classifier.recipe import ClassifierRecipe
 from wsss.core.optimizer import build_optimizer, parameter_groups, poly
@@ -39,17 +38,18 @@ class ClassifierLearner(Learner):
         if self.recipe.augment.mix is not None:
             images, labels = mix_batch(images, labels, self.recipe.augment.mix)
         outcome = self.objective(self.network, images, labels, self.done)
-        self.training_metrics.update(outcome.logits.detach(), (labels > 0).long())
+        # Probabilities: torchmetrics would take logits that lie in [0, 1] by chance for such.
+        probabilities = outcome.logits.detach().float().sigmoid()
+        self.training_metrics.update(probabilities, (labels > 0).long())
         return outcome.loss, outcome.parts | dict(self.training_metrics.items())
 
     def validation_step(self, batch: Sequence[Tensor], _: int) -> None:
-        """Metrics and the unsmoothed loss of held-out images with image-level labels."""
+        """Metrics and the classification loss of held-out images with image-level labels."""
         images, labels = batch
         logits = self.network(images).logits
-        self.validation_metrics.update(logits, labels.long())
-        self.log_dict(
-            dict(self.validation_metrics.items()) | {"val_loss": soft_margin(logits, labels)}
-        )
+        self.validation_metrics.update(logits.float().sigmoid(), labels.long())
+        loss = self.objective.criterion(logits, labels)
+        self.log_dict(dict(self.validation_metrics.items()) | {"val_loss": loss})
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Four parameter groups a network and the poly schedule, per optimizer step."""

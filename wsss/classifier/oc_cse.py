@@ -45,16 +45,23 @@ class ErasingTerm(nn.Module):
         leak: bool = False,
     ) -> Erased:
         """The term of a batch, `whole` being the trained network's output on it."""
-        classes, present = self.sampler(labels, whole.logits)
-        recipe = self.recipe
+        classes, present = self.sampler(labels)
         size = (images.shape[-2], images.shape[-1])
-        mask = activation(whole.maps, classes, size, normalise=recipe.normalise, order=recipe.order)
-        logits = judged(ordinary, erase_softly(images, mask, present), leak=leak)
-        loss = self.criterion(logits, without(labels, classes))
-        parts = {"erasing": loss.detach(), "erased_share": mask.detach()[present].mean()}
-        if not present.any():
-            parts["erased_share"] = loss.new_zeros(())
-        return Erased(recipe.weight.at(done) * loss, parts, classes, present)
+        mask = activation(
+            whole.maps,
+            classes,
+            present,
+            size,
+            normalise=self.recipe.normalise,
+            order=self.recipe.order,
+        )
+        logits = judged(ordinary, erase_softly(images, mask), leak=leak)
+        left = without(labels, classes)
+        self.sampler.learn(logits, left, labels)
+        loss = self.criterion(logits, left)
+        share = mask.detach().mean((1, 2, 3)).sum() / present.sum().clamp(min=1)
+        parts = {"erasing": loss.detach(), "erased_share": share}
+        return Erased(self.recipe.weight.at(done) * loss, parts, classes, present)
 
 
 class OcCse(nn.Module):

@@ -23,7 +23,7 @@ from wsss.nn.head import ClassMaps
 
 
 class PNoc(nn.Module):
-    """The players' losses, summed; neither's gradient reaches the other unless `leak_gradient`.
+    """The players' losses, summed; neither's gradient reaches the other unless `leak_noc_gradient`.
 
     L_f   = ℓ(f(x), y) + ℓ(f_re(x), y) + α(t) L_re + λ(t) ℓ(noc(x ∘ (1 − ψ(A_r))), y∖{r})
     L_noc = λ_noc(t) ℓ(noc(x ∘ [ψ(A_r) ≤ δ]), y), with ψ of each image by its own maximum
@@ -55,7 +55,7 @@ class PNoc(nn.Module):
         whole = network(images)
         own = self.criterion(whole.logits, labels)
         terms, parts = self.puzzle(network, images, labels, whole, done)
-        leak = self.recipe.leak_gradient
+        leak = self.recipe.leak_noc_gradient
         erased = self.erasing(self.noc, images, labels, whole, done, leak=leak)
         second = self._second(images, labels, whole, erased.classes, erased.present)
         loss = own + terms + erased.loss + self.recipe.weight.at(done) * second
@@ -77,7 +77,9 @@ class PNoc(nn.Module):
     ) -> Float[Tensor, ""]:
         """The second player's loss, with every label, on what a hard mask leaves."""
         size = (images.shape[-2], images.shape[-1])
-        mask = activation(whole.maps.detach(), classes, size, normalise="image")
-        left = erase_hard(images, mask, present, self.recipe.threshold)
+        mask = activation(
+            whole.maps.detach(), classes, present, size, normalise="image", order="relu-upsample"
+        )
+        left = erase_hard(images, mask, self.recipe.threshold)
         self.noc.train(self.training)
         return self.criterion(self.noc(left).logits, labels)

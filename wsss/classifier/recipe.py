@@ -38,7 +38,7 @@ class Erasing(Recipe):
     sampling: Literal["random", "balanced", "least-chosen", "focal"] = Field(
         "random",
         description="How the erased class r is drawn from an image's labels. balanced: p ∝ 1 / "
-        "times drawn; least-chosen; focal: p ∝ a running mean of (1 − p_t)².",
+        "times drawn; focal: p ∝ how wrong the ordinary classifier is about erased images.",
     )
     normalise: Literal["batch", "image"] = Field(
         "batch",
@@ -46,7 +46,16 @@ class Erasing(Recipe):
         "over each image.",
     )
     order: Literal["relu-upsample", "upsample-relu"] = Field(
-        "relu-upsample", description="P-NOC's code takes the first, OC-CSE's the second."
+        "relu-upsample",
+        description="Of the soft mask: the first in P-NOC's papers, the second in OC-CSE's code.",
+    )
+
+
+class OcCseErasing(Erasing):
+    """The same in the order of OC-CSE's own code."""
+
+    order: Literal["relu-upsample", "upsample-relu"] = Field(
+        "upsample-relu", description="Of the soft mask."
     )
 
 
@@ -65,7 +74,7 @@ class NotSoOrdinary(Recipe):
     )
     weight: Ramp = Field(Ramp(start=0.0, end=1.0), description="λ of this player's loss.")
     lr_multiplier: float = Field(1.0, gt=0, description="Learning-rate factor of this player.")
-    leak_gradient: bool = Field(
+    leak_noc_gradient: bool = Field(
         False,
         description="true: the first player's loss also moves the second player, as the published "
         "code does and the published formula does not.",
@@ -89,8 +98,9 @@ class ClassifierRecipe(Recipe):
         None, description="Which images an epoch sees; null: all of them."
     )
     unlabelled: Literal["skip", "negative"] = Field(
-        "skip",
-        description="Images without any label: left out (published), or negatives of every class.",
+        "negative",
+        description="Images without any label: negatives of every class, or left out as the "
+        "published code does (there, data sets hold none).",
     )
     keep: Literal["last", "best-val-map"] = Field(
         "last",
@@ -136,7 +146,7 @@ class OcCseRecipe(ClassifierRecipe):
 
     objective: Literal["oc-cse"] = "oc-cse"
     ordinary: str = Field(description="Name of the classifier recipe that judges what is left.")
-    erase: Erasing = Erasing()
+    erase: OcCseErasing = OcCseErasing()
 
 
 class PuzzleRecipe(ClassifierRecipe):

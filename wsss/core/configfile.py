@@ -14,6 +14,7 @@ from wsss.core.recipe import did_you_mean
 
 # YAML 1.1 reads 1e-3 as a string; every reader takes it for a number.
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+_STRING, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
 def read_recipe(files: Iterable[Path], section: str, name: str) -> dict[str, Any]:
@@ -76,6 +77,10 @@ def resolve(data: dict[str, Any], section: str, name: str) -> dict[str, Any]:
         if "extends" not in recipe:
             break
         name = recipe["extends"]
+        if not isinstance(name, str):
+            raise UserError(
+                f"{section}.{chain[-1]}: extends: give the name of one recipe, got {name!r}"
+            )
     merged: dict[str, Any] = {}
     for layer in reversed(layers):
         merged = _deep(merged, layer)
@@ -90,12 +95,22 @@ def _deep(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def numbers(value: Any) -> Any:
-    """Strings that read like 1e-3 as floats, everywhere in nested data."""
+def numbers(value: Any, at: str = "") -> Any:
+    """Strings that read like 1e-3 as floats, everywhere in nested data.
+
+    Raises UserError, with the keys that lead there, for what is no JSON: a date, a key of a number.
+    """
     if isinstance(value, dict):
-        return {key: numbers(item) for key, item in value.items()}
+        for key in value:
+            if not isinstance(key, str):
+                raise UserError(f"{at or 'config'}: key {key!r} is no text; quote it: '{key}'")
+        return {key: numbers(item, f"{at}.{key}" if at else key) for key, item in value.items()}
     if isinstance(value, list):
-        return [numbers(item) for item in value]
+        return [numbers(item, f"{at}.{i}") for i, item in enumerate(value)]
+    if value is not None and not isinstance(value, str | int | float):
+        raise UserError(
+            f"{at}: a {type(value).__name__} is neither text nor number; quote it: '{value}'"
+        )
     return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
@@ -119,7 +134,8 @@ def locate(files: Iterable[Path], path: tuple[str, ...]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is written twice: YAML would keep the last one silently."""
+    """Refuses a key that is written twice, of which YAML would keep the last one silently, keys
+    that are no text, and values that JSON does not have."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
@@ -127,6 +143,11 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
             continue  # refused below, with its line
+        if key.tag not in (_STRING, _MERGE):
+            raise UserError(
+                f"{loader.name}:{key.start_mark.line + 1}: key {key.value} is no text; quote it: "
+                f"'{key.value}'"
+            )
         if key.value in seen:
             raise UserError(
                 f"{loader.name}:{key.start_mark.line + 1}: key '{key.value}' is written twice "
@@ -136,7 +157,18 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
+def _no_json(loader: _Loader, node: yaml.Node) -> Any:
+    kind = node.tag.rpartition(":")[2]
+    text = f" ({node.value})" if isinstance(node, yaml.ScalarNode) else ""
+    raise UserError(
+        f"{loader.name}:{node.start_mark.line + 1}: YAML reads this as a {kind}{text}, which no "
+        "recipe has; quote it if it is text"
+    )
+
+
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+for _kind in ("timestamp", "binary", "set", "omap", "pairs"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _no_json)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

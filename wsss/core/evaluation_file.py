@@ -54,6 +54,24 @@ def read_evaluation(path: Path, split: str | None = None) -> dict[str, Any]:
     return read
 
 
+def train_threshold(path: Path) -> float:
+    """The threshold that an evaluation of maps on train chose, in [0, 1].
+
+    Raises UserError for an evaluation of another split, or of what has no threshold, besides what
+    `read_evaluation` refuses: a threshold that val's masks chose makes val's figures too good.
+    """
+    read = read_evaluation(path, "train")
+    kind, value = read["evaluated"]["kind"], read["threshold"]["value"]
+    if kind != "maps" or not isinstance(value, float | int):
+        raise UserError(
+            f"{path}: evaluates {kind}, which chooses no threshold; give the evaluation of the "
+            "same maps on train"
+        )
+    if read["split"] is None:
+        raise UserError(f"{path}: names no split, but train is needed here; evaluate maps of train")
+    return float(value)
+
+
 def is_classifier(read: dict[str, Any]) -> bool:
     """Whether it is an evaluation of image-level labels, not of masks."""
     evaluated = read.get("evaluated")

@@ -8,12 +8,19 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from wsss.core.errors import UserError
+
 IGNORE = 255
 
 
 def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB of encoded JPEG or PNG bytes, C-contiguous and writable, as torch wants it."""
+    """RGB of encoded JPEG or PNG bytes, C-contiguous and writable, as torch wants it.
+
+    Raises UserError for grey images of 16 or 32 bits, which Pillow would clip at 255.
+    """
     with Image.open(io.BytesIO(data)) as image:
+        if image.mode.startswith("I") or image.mode == "F":
+            raise UserError(f"mode {image.mode}, more than 8 bits a pixel; convert it to 8 bit")
         return np.array(image.convert("RGB"))
 
 

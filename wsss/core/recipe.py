@@ -14,12 +14,14 @@ R = TypeVar("R", bound="Recipe")
 
 
 class Recipe(BaseModel):
-    """Base class of every recipe: unknown keys are errors, values are immutable and strictly typed.
+    """Base class of every recipe: unknown keys are errors, values immutable, strictly typed, finite.
 
     Subclasses are plain pydantic models. A field's `description` becomes the schema's.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False
+    )
 
     def to_json(self) -> str:
         """Canonical JSON: every field with its default filled in, sorted keys, no blanks."""

@@ -27,13 +27,11 @@ from lightning.pytorch.callbacks import (
     Callback,
     ModelCheckpoint,
     TQDMProgressBar,
-    WeightAveraging,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch.optim.swa_utils import get_ema_avg_fn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wsss.core.atomic import replacing
@@ -81,9 +79,11 @@ class Learner(L.LightningModule):
     """Base of the stages' learners: `loss(batch)` returns the loss and what to log.
 
     Subclasses implement `loss` and Lightning's `configure_optimizers`, and `validation_step` where
-    they take validation data. `done` in [0, 1) is the share of the batches that are over.
+    they take validation data. `network` is what the training is for; `done` in [0, 1) is the share
+    of the batches that are over.
     """
 
+    network: torch.nn.Module
     done = 0.0
 
     def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -110,6 +110,13 @@ class _WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
+        for name, value in checkpoint["state_dict"].items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise UserError(
+                    f"training diverged: {name} is not finite after epoch "
+                    f"{checkpoint['epoch'] + 1}; lower optimizer.lr (the last good checkpoint is "
+                    "kept)"
+                )
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         with replacing(path) as temporary:
@@ -133,43 +140,62 @@ class _Waiting(Callback):
     """Tells which share of an epoch's time the training waited for its batches."""
 
     def __init__(self) -> None:
-        self.waited, self.since, self.began = 0.0, 0.0, 0.0
+        self.waited, self.began, self.ended = 0.0, 0.0, 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.waited, self.began = 0.0, time.monotonic()
-        self.since = self.began
+        self.ended = self.began
 
     def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        self.waited += time.monotonic() - self.since
+        self.waited += time.monotonic() - self.ended
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        self.since = time.monotonic()
+        self.ended = time.monotonic()
 
     @property
     def share(self) -> float:
-        """In [0, 1], of the running epoch."""
-        return self.waited / max(time.monotonic() - self.began, 1e-9)
+        """In [0, 1], from the epoch's start to the end of its last batch; without validation."""
+        return self.waited / max(self.ended - self.began, 1e-9)
 
 
-class _Averaging(WeightAveraging):
-    """The exponential moving average; validation sees it from its first update on."""
+class _Averaging(Callback):
+    """The exponential moving average of the network, which validation sees from its first update.
+
+    Lightning's own averages whole learners, with the networks that only judge and their counters.
+    """
 
     def __init__(self, ema: Ema, steps_per_epoch: int):
-        super().__init__(avg_fn=get_ema_avg_fn(ema.decay))
-        self.start, self.every = ema.start_epoch * steps_per_epoch, ema.every
+        self.ema, self.start = ema, ema.start_epoch * steps_per_epoch
+        self.average: dict[str, torch.Tensor] = {}
+        self.seen = 0
+        self.current: dict[str, torch.Tensor] = {}
 
-    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        if step_idx is None or step_idx < self.start:
-            return False
-        return (step_idx - self.start) % self.every == 0
+    def state_dict(self) -> dict[str, Any]:
+        return {"average": self.average, "seen": self.seen}
 
-    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.global_step > self.start:
-            super().on_validation_epoch_start(trainer, pl_module)
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.average, self.seen = state_dict["average"], state_dict["seen"]
 
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.global_step > self.start:
-            super().on_validation_epoch_end(trainer, pl_module)
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Learner, *_: Any) -> None:
+        step, self.seen = self.seen, trainer.global_step
+        if step == self.seen or step < self.start or (step - self.start) % self.ema.every:
+            return
+        for name, value in pl_module.network.state_dict().items():
+            if name in self.average and value.is_floating_point():
+                self.average[name].lerp_(value, 1 - self.ema.decay)
+            else:
+                self.average[name] = value.clone()
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: Learner) -> None:
+        if self.average:
+            self.current = {k: v.clone() for k, v in pl_module.network.state_dict().items()}
+            pl_module.network.load_state_dict(self.average)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: Learner) -> None:
+        if self.average:
+            pl_module.network.load_state_dict(self.current)
+            self.current = {}
 
 
 class _History(Callback):
@@ -204,7 +230,8 @@ class _History(Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.rows.append({"epoch": trainer.current_epoch + 1, "lr": rate, **scalars})
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(self.rows[-1]), restval="")
+        fields = dict.fromkeys(key for row in self.rows for key in row)
+        writer = csv.DictWriter(text, fieldnames=list(fields), restval="")
         writer.writeheader()
         writer.writerows(self.rows)
         write_text(self.path, text.getvalue())
@@ -269,7 +296,7 @@ def fit(
     _quiet()
     folder = _checkpoint_folder(out)
     last = folder / resume_key / "last.ckpt"
-    if folder.exists() and not last.exists():
+    if folder.exists() and not last.parent.exists():
         log.info("%s: checkpoint of another recipe, code or input; starting anew", out)
         shutil.rmtree(folder)
     elif last.exists():
@@ -303,7 +330,9 @@ def fit(
     # Determinism also fills every new tensor with NaN, to show who reads what was never written.
     torch.utils.deterministic.fill_uninitialized_memory = False
     L.seed_everything(mix(seed, "network") % 2**32, verbose=False)
-    steps = math.ceil(len(loader) / training.accumulate)
+    averaging = None
+    if training.ema is not None:
+        averaging = _Averaging(training.ema, math.ceil(len(loader) / training.accumulate))
     waiting = _Waiting()
     keeper = None
     if best is not None:
@@ -322,7 +351,7 @@ def fit(
             _Reseed(seed),
             waiting,
             _History(history or out.parent / "log" / f"{out.name}.history.csv", waiting),
-            *([_Averaging(training.ema, steps)] if training.ema else []),
+            *([averaging] if averaging else []),
             *([keeper] if keeper else []),
             ModelCheckpoint(
                 last.parent, filename="last", save_top_k=1, enable_version_counter=False
@@ -347,6 +376,10 @@ def fit(
         log.info("keeping the epoch with %s %.4f", best, float(keeper.best_model_score))
         state = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
         learner.load_state_dict(state["state_dict"])
+        if averaging is not None:
+            averaging.load_state_dict(state["callbacks"][averaging.state_key])
+    if averaging is not None and averaging.average:
+        learner.network.load_state_dict(averaging.average)
 
 
 def discard_checkpoints(out: Path) -> None:

@@ -21,11 +21,21 @@ class Optimizer(Recipe):
     bias_multiplier: float = Field(2.0, gt=0, description="Learning-rate factor of biases.")
     power: float = Field(0.9, ge=0, description="Poly schedule: lr · (1 − step/steps)^power.")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Optimizer:
+        if self.name == "adamw" and (self.momentum or self.nesterov):
+            raise ValueError("momentum and nesterov are sgd's; leave them out with adamw")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum, such as 0.9")
+        return self
+
 
 class Ema(Recipe):
     """Exponential moving average of the weights, which is what the training leaves."""
 
-    decay: float = Field(0.99, gt=0, lt=1)
+    decay: float = Field(
+        0.99, gt=0, lt=1, description="Per update. With few updates the first weights linger."
+    )
     every: int = Field(32, ge=1, description="Optimizer steps from one update to the next.")
     start_epoch: int = Field(1, ge=0, description="Epochs before the average begins.")
 

@@ -12,7 +12,7 @@ from jaxtyping import Float32, Integer, UInt8
 
 from wsss.core.command import progress
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import read_evaluation
+from wsss.core.evaluation_file import train_threshold
 from wsss.core.images import IGNORE, decode
 from wsss.core.maps import label_indices, upsample
 from wsss.core.parallel import imap
@@ -80,10 +80,11 @@ def _with_threshold(recipe: CrfRecipe, evaluation: Path | None) -> tuple[CrfReci
         raise UserError("--threshold-from goes with a recipe of `threshold_on: train`, and only so")
     if evaluation is None:
         return recipe, {}
-    value = read_evaluation(evaluation)["threshold"]["value"]
-    if not isinstance(value, float) or not 0 < value < 1:
+    value = train_threshold(evaluation)
+    if not 0 < value < 1:
         raise UserError(
-            f"{evaluation}: threshold {value} is of no use here; evaluate maps on train"
+            f"{evaluation}: threshold {value:g} is of no use here, it must lie between 0 and 1; "
+            "evaluate with other thresholds"
         )
     return recipe.model_copy(update={"threshold": value, "threshold_on": None}), {
         "threshold_from": str(evaluation)

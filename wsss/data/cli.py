@@ -70,6 +70,7 @@ def validate(
     ] = None,
     examples: Annotated[int, typer.Option("--examples", min=1, help="Shown a kind.")] = 5,
     workers: WorkersOption = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
 ) -> None:
     """Report every problem of a data set at once; the exit status is 1 if there is any error."""
     from wsss.core.configfile import read_recipe
@@ -80,7 +81,7 @@ def validate(
         raise typer.BadParameter("give --recipe, or --configfile and --dataset")
     if dataset is not None:
         recipe = canonical_json(read_recipe(configfile or [], "dataset", dataset))
-    problems = find_problems(parse(recipe or ""), workers, examples)
+    problems = find_problems(parse(recipe or ""), workers, examples, strict)
     for problem in problems:
         typer.echo(f"{problem.severity}: {problem.where}: {problem.kind}: {problem.count}")
         for example in problem.examples:

@@ -33,16 +33,22 @@ class Listing:
     unlabelled: int
 
 
-def open_labels(layout: Layout) -> LabelsOf:
-    """A function from image id to class names, or None where there are no labels for an id."""
+def open_labels(layout: Layout, findings: Findings) -> LabelsOf:
+    """A function from image id to class names; it raises KeyError where an id has no labels.
+
+    None stands for a row of the labels file that cannot be read, which `findings` has been told.
+    Raises UserError where the labels as a whole cannot be read.
+    """
     if layout.labels.suffix:
-        return read_labels(layout.labels, layout.known).get
+        return read_labels(layout.labels, layout.known, findings).__getitem__
     if not layout.labels.is_dir():
         raise UserError(f"{layout.labels}: no such folder; put the XML annotations there")
 
-    def names(image_id: str) -> tuple[str, ...] | None:
+    def names(image_id: str) -> tuple[str, ...]:
         path = layout.labels / f"{image_id}.xml"
-        return read_xml(path, layout.recipe.difficult) if path.is_file() else None
+        if not path.is_file():
+            raise KeyError(image_id)
+        return read_xml(path, layout.recipe.difficult)
 
     return names
 
@@ -89,8 +95,10 @@ def read_listing(layout: Layout, split: Split, labels: LabelsOf, findings: Findi
         except UserError as error:
             findings.add("unreadable labels", split, str(error))
             continue
-        if found is None:
+        except KeyError:
             findings.add("missing labels", split, f"{name}: not in {layout.labels}")
+            continue
+        if found is None:
             continue
         for word in found:
             if word not in known:
@@ -105,6 +113,22 @@ def read_listing(layout: Layout, split: Split, labels: LabelsOf, findings: Findi
             rows.append(row)
     stacked = np.array(rows, np.uint8).reshape(-1, len(classes))
     return Listing(tuple(ids), tuple(images), stacked, unlabelled)
+
+
+def check_mask_list(
+    layout: Layout, split: Split, listing: Path, where: str, findings: Findings
+) -> None:
+    """Report the ids of a list of masks that come twice, or that the split's own list lacks."""
+    if listing == layout.lists[split]:
+        return
+    own, seen = set(read_list(layout.lists[split])), set()
+    for name in read_list(listing):
+        if name in seen:
+            findings.add("duplicate id", where, f"{name}: twice in {listing.name}")
+        elif name not in own:
+            what = f"{name}: in {listing.name}, not in {layout.lists[split].name}"
+            findings.add("id outside the split", where, what)
+        seen.add(name)
 
 
 def check_overlap(train: Iterable[str], val: Iterable[str], findings: Findings) -> None:

@@ -38,21 +38,22 @@ def read_mask(path: Path, new_ids: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
 
     Palette, grey, 1-bit and 16-bit PNGs hold indices (a palette's colours do not matter); RGB and
     RGBA hold VOC colours, where (224, 224, 192) is 255. Raises MaskError for a missing or damaged
-    file, an unknown colour, or a value outside the classes.
+    file, one of another format (JPEG changes ids), an unknown colour, or a value outside the
+    classes.
     """
     if not path.is_file():
         raise MaskError("missing mask", f"{path}: no such file")
     try:
         with Image.open(path) as image:
-            mode, stored = image.mode, np.asarray(image)
+            form, mode, stored = image.format, image.mode, np.asarray(image)
     except DECODING_ERRORS as error:
         raise MaskError("unreadable mask", f"{path}: {error}") from None
+    if form != "PNG":
+        raise MaskError("unreadable mask", f"{path}: a {form} file by another name; save a PNG")
     if mode in {"RGB", "RGBA"}:
         stored = _indices_of_colours(path, stored[..., :3])
     elif mode == "LA":
         stored = stored[..., 0]
-    if stored.ndim != 2:
-        raise MaskError("unreadable mask", f"{path}: mode {mode} is no mask")
     if stored.max(initial=0) > 255 or stored.min(initial=0) < 0:
         raise _outside(path, stored[(stored > 255) | (stored < 0)])
     mask = new_ids[stored.astype(np.uint8)]

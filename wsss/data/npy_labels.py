@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from wsss.core.errors import UserError
+from wsss.data.problems import Findings
 
 
 class _Dtype:
@@ -87,11 +88,14 @@ class _Unpickler(pickle.Unpickler):
         return _ALLOWED[(module, name)]
 
 
-def read_npy_labels(path: Path, known: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def read_npy_labels(
+    path: Path, known: tuple[str, ...], findings: Findings
+) -> Iterator[tuple[str, tuple[str, ...] | None]]:
     """(image id, class names) pairs of a cls_labels.npy: entry k of a vector is class known[k].
 
     Integer keys are ids as IRN writes them: 2007000032 is "2007_000032"; shorter ones stay digits.
-    Raises UserError for anything but a dict of numeric vectors as long as `known`.
+    A vector of another length than `known` is reported to `findings`, with None for its names.
+    Raises UserError for anything but a dict of numeric vectors.
     """
     try:
         loaded = _load(path)
@@ -107,11 +111,11 @@ def read_npy_labels(path: Path, known: tuple[str, ...]) -> Iterator[tuple[str, t
         raise UserError(f"{path}: no dict of label vectors, or damaged ({error})") from None
     for key, vector in pairs:
         if vector.shape != (len(known),):
-            raise UserError(
-                f"{path}: the vector of '{key}' has shape {vector.shape}, "
-                f"expected ({len(known)},), one entry a class"
-            )
-        yield key, tuple(known[k] for k in np.flatnonzero(vector > 0.5))
+            what = f"the vector of '{key}' has shape {vector.shape}, expected ({len(known)},)"
+            findings.add("unreadable labels", "labels", f"{path}: {what}, one entry a class")
+            yield key, None
+        else:
+            yield key, tuple(known[k] for k in np.flatnonzero(vector > 0.5))
 
 
 def _load(path: Path) -> dict:

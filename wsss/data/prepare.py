@@ -16,9 +16,15 @@ from wsss.core.id_list import read_list
 from wsss.core.parallel import imap
 from wsss.core.store import Header, ImageReader, ImageRecord, ImageWriter, MaskWriter
 from wsss.data.layout import find_layout
-from wsss.data.listing import check_overlap, check_positives, open_labels, read_listing
+from wsss.data.listing import (
+    check_mask_list,
+    check_overlap,
+    check_positives,
+    open_labels,
+    read_listing,
+)
 from wsss.data.mask_files import MaskError, read_mask, renumbering
-from wsss.data.problems import Findings
+from wsss.data.problems import FOLDER_ERRORS, Findings
 from wsss.data.reading import read_image
 from wsss.data.recipe import FolderData, Purpose, Split, ToyData, VocData
 from wsss.data.toy.scene import generate
@@ -49,7 +55,7 @@ def prepare_images(recipe: Data, split: Split, out: str | Path, workers: int = 1
     layout = find_layout(recipe)
     findings = Findings()
     check_overlap(read_list(layout.lists["train"]), read_list(layout.lists["val"]), findings)
-    listing = read_listing(layout, split, open_labels(layout), findings)
+    listing = read_listing(layout, split, open_labels(layout, findings), findings)
     check_positives(listing.labels.sum(axis=0), recipe.class_names, split, findings)
     findings.raise_errors()
     if listing.unlabelled:
@@ -88,7 +94,8 @@ def prepare_masks(
 
     Masks are those of the ids in `images` that the list of this purpose names: VOC train has
     careful masks of some images (evaluation) and SBD's of all (supervision). UserError where a
-    mask is missing, damaged, of another size than its image, or holds other values than classes.
+    mask is missing, damaged, of another size than its image, or holds other values than classes,
+    and where the list of masks names an id twice or, for a folder, an id outside the split.
     """
     if not recipe.masks_for(split, purpose):
         raise UserError(f"this data set has no {purpose} masks for {split}; its recipe says so")
@@ -96,6 +103,8 @@ def prepare_masks(
         if (reader.header.split, reader.header.recipe) != (split, recipe.to_json()):
             raise UserError(f"{images}: made from another split or recipe; make it again")
         ids, sizes = reader.ids, dict(zip(reader.ids, reader.sizes, strict=True))
+    where = f"{split} {purpose} masks"
+    findings = Findings(errors=FOLDER_ERRORS if isinstance(recipe, FolderData) else ())
     if isinstance(recipe, ToyData):
         task, items = partial(_toy_mask, recipe, split), range(len(ids))
     else:
@@ -105,11 +114,10 @@ def prepare_masks(
         ids = [name for name in ids if name in listed]
         if not ids:
             raise UserError(f"{place.listing}: names none of the images in {images}; correct it")
+        check_mask_list(layout, split, place.listing, where, findings)
         task = partial(_read_mask, renumbering(recipe.class_names, layout.known))
         items = [place.folder / f"{name}.png" for name in ids]
-    findings = Findings()
     header = Header("masks", split, recipe.class_names, recipe.to_json(), {"purpose": purpose})
-    where = f"{split} {purpose} masks"
     with MaskWriter(out, header) as writer:
         masks = zip(ids, imap(task, items, workers), strict=True)
         for name, mask in progress(masks, total=len(ids), what=where):

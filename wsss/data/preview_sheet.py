@@ -60,7 +60,7 @@ def _samples(recipe: ToyData | VocData | FolderData, split: Split, count: int) -
         return
     layout = find_layout(recipe)
     findings = Findings()
-    listing = read_listing(layout, split, open_labels(layout), findings)
+    listing = read_listing(layout, split, open_labels(layout, findings), findings)
     findings.raise_errors()
     listed = {}
     for purpose in (

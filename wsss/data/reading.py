@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from wsss.core.errors import UserError
 from wsss.core.images import decode
 
 # What Pillow raises for bytes that are no image, truncated, damaged, or absurdly large.
@@ -21,6 +22,8 @@ def read_image(path: Path) -> tuple[bytes, tuple[int, int]] | str:
     try:
         data = path.read_bytes()
         height, width, _ = decode(data).shape
+    except UserError as error:
+        return str(error)
     except DECODING_ERRORS as error:
         # Pillow names the buffer's address where it knows no file name.
         known = "cannot identify" not in str(error)

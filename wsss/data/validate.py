@@ -11,12 +11,14 @@ import numpy as np
 from jaxtyping import Int16, UInt8
 
 from wsss.core.command import progress
+from wsss.core.environment import expand
 from wsss.core.errors import UserError
 from wsss.core.id_list import read_list
 from wsss.core.parallel import imap
 from wsss.data.layout import Layout, find_layout
 from wsss.data.listing import (
     LabelsOf,
+    check_mask_list,
     check_overlap,
     check_positives,
     open_labels,
@@ -24,7 +26,7 @@ from wsss.data.listing import (
 )
 from wsss.data.mask_files import MaskError, read_mask, renumbering
 from wsss.data.prepare import size_mismatch, toy_id
-from wsss.data.problems import Findings, Problem
+from wsss.data.problems import FOLDER_ERRORS, WARNINGS, Findings, Problem
 from wsss.data.reading import read_image
 from wsss.data.recipe import FolderData, Purpose, Split, ToyData, VocData
 from wsss.data.toy.scene import generate
@@ -35,24 +37,32 @@ SPLITS: tuple[Split, ...] = ("train", "val")
 
 @dataclass(frozen=True)
 class _Task:
-    """One image to open. labels: None if they are unknown. masks: (where, path) pairs."""
+    """One image to open and its masks, as (where, path) pairs.
+
+    image: None if there is none to use. labels: None if they are unknown.
+    """
 
     split: Split
     name: str
-    image: Path
+    image: Path | None
     labels: UInt8[np.ndarray, " c"] | None
     masks: tuple[tuple[str, Path], ...]
 
 
 def find_problems(
-    recipe: ToyData | VocData | FolderData, workers: int = 1, examples: int = 5
+    recipe: ToyData | VocData | FolderData,
+    workers: int = 1,
+    examples: int = 5,
+    strict: bool = False,
 ) -> list[Problem]:
     """All problems of both splits, errors first, each kind with its count and first examples.
 
     Opens every image and every mask once, in `workers` processes. What makes further checks
     impossible (no root, no list, no labels) is reported as "missing file". Nothing is written.
+    strict: warnings count as errors.
     """
-    findings = Findings(examples)
+    folder_errors = FOLDER_ERRORS if isinstance(recipe, FolderData) else ()
+    findings = Findings(examples, WARNINGS if strict else folder_errors)
     if isinstance(recipe, ToyData):
         _check_toy(recipe, findings, workers)
         return findings.problems()
@@ -73,9 +83,10 @@ def find_problems(
 def _tasks(layout: Layout, findings: Findings) -> Iterator[_Task]:
     """The images to open; checks lists, labels and masks' lists on the way."""
     try:
-        labels = open_labels(layout)
+        labels = open_labels(layout, findings)
     except UserError as error:
-        findings.add("missing file", "labels", str(error))
+        kind = "unreadable labels" if layout.labels.exists() else "missing file"
+        findings.add(kind, "labels", str(error))
         labels = None
     lists: dict[Split, list[str]] = {}
     for split in SPLITS:
@@ -88,11 +99,16 @@ def _tasks(layout: Layout, findings: Findings) -> Iterator[_Task]:
         if labels is not None:
             check_positives(listing.labels.sum(axis=0), layout.recipe.class_names, split, findings)
         places = _mask_places(layout, split, findings)
+        if isinstance(layout.recipe, FolderData) and split == "train":
+            places += _unlisted_masks(layout, lists[split], places, findings)
         for name, image, row in zip(listing.ids, listing.images, listing.labels, strict=True):
-            masks = tuple(
-                (where, folder / f"{name}.png") for where, folder, ids in places if name in ids
-            )
+            masks = _masks_of(name, places)
             yield _Task(split, name, image, None if labels is None else row, masks)
+        if isinstance(layout.recipe, FolderData):
+            # A devkit's other images are left out on purpose, and are thousands.
+            for name in sorted(set(lists[split]) - set(listing.ids)):
+                if masks := _masks_of(name, places):
+                    yield _Task(split, name, None, None, masks)
     check_overlap(lists.get("train", ()), lists.get("val", ()), findings)
 
 
@@ -113,27 +129,57 @@ def _mask_places(
     for (folder, listing), purposes in places.items():
         where = f"{split} {' and '.join(purposes)} masks"
         try:
+            check_mask_list(layout, split, listing, where, findings)
             found.append((where, folder, set(read_list(listing))))
         except UserError as error:
             findings.add("missing file", where, str(error))
     return found
 
 
+def _unlisted_masks(
+    layout: Layout,
+    train: list[str],
+    places: list[tuple[str, Path, set[str]]],
+    findings: Findings,
+) -> list[tuple[str, Path, set[str]]]:
+    """Masks of train images in a folder data set that no list names: checked all the same."""
+    place = layout.masks.get(("val", "evaluation"))
+    if place is None:
+        unused = expand(layout.recipe.root, "root") / "masks"
+        if any(unused.glob("*.png")):
+            findings.add("masks not used", "data set", f"{unused}: the recipe says `masks: null`")
+        return []
+    there = {path.stem for path in place.folder.glob("*.png")}
+    unlisted = (there & set(train)).difference(*(ids for _, _, ids in places))
+    if layout.recipe.train_masks_list is None:
+        for name in sorted(unlisted):
+            findings.add("train masks without a list", "train masks", f"{name}.png")
+    return [("train masks", place.folder, unlisted)]
+
+
+def _masks_of(name: str, places: list[tuple[str, Path, set[str]]]) -> tuple[tuple[str, Path], ...]:
+    return tuple((where, folder / f"{name}.png") for where, folder, ids in places if name in ids)
+
+
 def _check_files(
     classes: tuple[str, ...], new_ids: Int16[np.ndarray, " 256"], task: _Task
 ) -> list[Finding]:
     found: list[Finding] = []
-    content = read_image(task.image)
-    if isinstance(content, str):
-        found.append(("unreadable image", task.split, f"{task.image}: {content}"))
+    size = None
+    if task.image is not None:
+        content = read_image(task.image)
+        if isinstance(content, str):
+            found.append(("unreadable image", task.split, f"{task.image}: {content}"))
+        else:
+            size = content[1]
     for where, path in task.masks:
         try:
             mask = read_mask(path, new_ids)
         except MaskError as error:
             found.append((error.kind, where, str(error)))
             continue
-        if not isinstance(content, str) and mask.shape != content[1]:
-            found.append(("size mismatch", where, size_mismatch(task.name, mask.shape, content[1])))
+        if size is not None and mask.shape != size:
+            found.append(("size mismatch", where, size_mismatch(task.name, mask.shape, size)))
         if task.labels is not None:
             found += _compare(task.name, where, classes, task.labels, mask)
     return found

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, Int64, UInt8
 
 from wsss.core.command import progress
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import read_evaluation
+from wsss.core.evaluation_file import train_threshold
 from wsss.core.maps import upsample
 from wsss.core.parallel import imap
 from wsss.core.store import ImageReader, MapReader, MaskReader
@@ -40,7 +40,8 @@ def evaluate_maps(
     one, or else the best on these very images. Maps with a background channel are arg-max'ed; with
     `image_labels`, an images file, only over the background and the labels it gives each image.
 
-    Raises UserError for images without maps, other classes or sizes, or a useless threshold_from.
+    Raises UserError for images without maps, other classes or sizes, or a threshold_from that is not
+    of maps on train.
     """
     reader, truth = MapReader(maps), MaskReader(masks)
     if reader.header.classes != truth.header.classes:
@@ -79,7 +80,7 @@ def evaluate_maps(
 
     if image_labels is not None:
         raise UserError(f"{maps[0]}: has maps of each image's labels; leave --image-labels out")
-    trained = _trained_threshold(threshold_from) if threshold_from is not None else None
+    trained = train_threshold(threshold_from) if threshold_from is not None else None
     extra = [recipe.fixed_threshold] + ([] if trained is None else [trained])
     sweep = Sweep(np.union1d(recipe.thresholds(), extra), len(classes))
     count = _MapCounter(reader, truth, sweep)
@@ -174,13 +175,6 @@ def _labels(images: Path, maps: MapReader, path: Path) -> dict[str, UInt8[np.nda
     if missing:
         raise UserError("\n".join(listed(f"{images}: no image of '", missing, f"' of {path}")))
     return labels
-
-
-def _trained_threshold(path: Path) -> float:
-    value = read_evaluation(path)["threshold"]["value"]
-    if value is None:
-        raise UserError(f"{path}: has no threshold; give the evaluation of the same maps on train")
-    return float(value)
 
 
 def _check_ids(ids: list[str], reader: MapReader, path: Path) -> None:

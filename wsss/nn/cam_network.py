@@ -57,7 +57,7 @@ def load_cam_network(path: str | Path, output_stride: int | None = None) -> Trai
     if output_stride is not None:
         plain["output_stride"] = output_stride
     backbone = Backbone.from_json(canonical_json(plain))
-    head = Head.from_json(canonical_json(about["recipe"]["head"]))
+    head = Head.from_json(canonical_json(about["recipe"].get("head", {})))
     network = CamNetwork(backbone, len(about["classes"]), head)
     load_into(network, state, path)
     return TrainedCamNetwork(

@@ -13,7 +13,7 @@ from wsss.nn.head_recipe import Head, KurKernel, TapPooling
 
 
 class ClassMaps(NamedTuple):
-    """maps: class maps before ReLU, float. logits: before the sigmoid, float32."""
+    """maps: class maps before ReLU, logits: before the sigmoid; both float32."""
 
     maps: Float[Tensor, "b c h w"]
     logits: Float[Tensor, "b c"]
@@ -37,15 +37,18 @@ class CamHead(nn.Conv2d):
         return kur(self.weight, kernel.alpha) if isinstance(kernel, KurKernel) else self.weight
 
     def forward(self, features: Float[Tensor, "b k h w"]) -> ClassMaps:
-        """Class maps and logits of features."""
-        weight = self.effective_weight()
-        maps = F.conv2d(features, weight)
+        """Class maps and logits of features, in float32 also under autocast.
+
+        Maps are compared and normalised by their maximum: bfloat16's three digits would show.
+        """
         pooling = self.recipe.pooling
-        if isinstance(pooling, TapPooling):
-            pooled = thresholded_average(features.float(), pooling.threshold)
-            with torch.autocast(features.device.type, enabled=False):
-                return ClassMaps(maps, F.linear(pooled, weight.float().flatten(1)))
-        return ClassMaps(maps, maps.float().mean((2, 3)))
+        with torch.autocast(features.device.type, enabled=False):
+            features, weight = features.float(), self.effective_weight().float()
+            maps = F.conv2d(features, weight)
+            if isinstance(pooling, TapPooling):
+                pooled = thresholded_average(features, pooling.threshold)
+                return ClassMaps(maps, F.linear(pooled, weight.flatten(1)))
+            return ClassMaps(maps, maps.mean((2, 3)))
 
 
 def kur(weight: Float[Tensor, "c k ..."], alpha: float | int) -> Float[Tensor, "c k ..."]:
