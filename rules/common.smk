@@ -11,6 +11,7 @@ from wsss.core import environment
 from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
 from wsss.core.recipe import canonical_json, did_you_mean
+from wsss.core.run_card_file import read_card
 from wsss.data.layout import source_files
 
 # Jobs run the Python that runs Snakemake, also when its environment is not activated.
@@ -77,13 +78,9 @@ def code(module, output):
         return code_digest(module)
 
     def recorded(wildcards):
-        card = Path(output.format(**wildcards))
-        card = card.parent / "log" / f"{card.name}.run.json"
-        return (
-            json.loads(card.read_text())["code"]
-            if card.is_file()
-            else code_digest(module)
-        )
+        out = Path(output.format(**wildcards))
+        made = read_card(out.parent / "log" / f"{out.name}.run.json")
+        return made["code"] if made else code_digest(module)
 
     return recorded
 

@@ -25,21 +25,32 @@ def is_direct(experiment):
     return recipe is not None and recipe.method == "direct"
 
 
-def evaluated(experiment, seed, column, split):
-    """The eval.json of a column, or None where nothing makes it or no masks judge it."""
+def judged(experiment, column, split):
+    """Whether the data set has the masks that a column's evaluation needs."""
     if column == CLASSIFIER:
-        return tree.evaluated(experiment, seed, column, split)  # judged by labels
+        return True  # by labels
     data = CONFIG.dataset[experiment.dataset]
     name, _, preset = column.partition(".crf-")
     by_train = name in ("cam", "walk")
     if preset:
         by_train = CONFIG.crf[preset].threshold_on == "train"
     splits = {split, "train"} if by_train else {split}
-    if not all(data.masks_for(part, "evaluation") for part in splits):
-        return None
+    return all(data.masks_for(part, "evaluation") for part in splits)
+
+
+def made(experiment, seed, column, split):
+    """The eval.json that a column would have, or None where nothing makes its file."""
+    name = column.partition(".crf-")[0]
     if name == "walk" and is_direct(experiment):
         return None
     return tree.evaluated(experiment, seed, column, split)
+
+
+def evaluated(experiment, seed, column, split):
+    """The eval.json of a column, or None where nothing makes it or no masks judge it."""
+    if not judged(experiment, column, split):
+        return None
+    return made(experiment, seed, column, split)
 
 
 def evaluations(columns, splits=("train", "val")):
@@ -101,6 +112,19 @@ def cell_files(table, experiment, seed, column):
         return evaluated(experiment, seed, table.column(column).file, table.split)
     if ".crf-" in column:
         return tree.timed_crf(experiment, seed, column, table.split)
+    if column == "classifier" and experiment.classifier:
+        # With the ordinary classifiers that its training needs first.
+        needed = wsss_config.classifiers(CONFIG, experiment.classifier)
+        return [
+            file
+            for name in needed
+            for file in tree.timed(
+                experiment.model_copy(update={"classifier": name}),
+                seed,
+                column,
+                direct=False,
+            )
+        ]
     return tree.timed(experiment, seed, column, direct=is_direct(experiment))
 
 
@@ -110,14 +134,18 @@ def table_rows(name):
     rows = []
     for row in table.experiments:
         experiment = CONFIG.experiments[row]
-        cells = {}
+        cells, unjudged = {}, []
         for column in table.columns:
             files = [
                 cell_files(table, experiment, seed, column) for seed in CONFIG.seeds
             ]
             if any(files):
                 cells[column] = files
-        rows.append({"name": row, "cells": cells})
+            elif table.kind == "metrics":
+                shown = table.column(column).file
+                if made(experiment, CONFIG.seeds[0], shown, table.split):
+                    unjudged.append(column)
+        rows.append({"name": row, "cells": cells, "unjudged": unjudged})
     return rows
 
 

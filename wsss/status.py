@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wsss.core.digest import code_digest
+from wsss.core.errors import UserError
+from wsss.core.run_card_file import read_card
 
 app = typer.Typer()
 
 
 def stale_outputs(results: Path) -> list[tuple[Path, str]]:
-    """Outputs under `results` whose run card names other code than today's, with the reason."""
+    """Outputs under `results` whose run card names other code than today's, with the reason.
+
+    An output whose card cannot be read is listed too. UserError if there is no such folder.
+    """
+    if not results.is_dir():
+        raise UserError(f"{results}: no such folder; give the results folder of your study")
     stale = []
     for card_file in sorted(results.rglob("log/*.run.json")):
-        card = json.loads(card_file.read_text())
+        card = read_card(card_file)
+        if card is None:
+            out = card_file.parent.parent / card_file.name.removesuffix(".run.json")
+            if out.exists():
+                stale.append((out, f"card unreadable ({card_file}); make the output again"))
+            continue
         out = card_file.parent.parent / card["output"]
         if not out.exists():
             continue
@@ -42,4 +53,4 @@ def status(
     stale = stale_outputs(results)
     for out, why in stale:
         typer.echo(f"{out}\t{why}")
-    typer.echo(f"{len(stale)} outputs made by other code")
+    typer.echo(f"{len(stale)} outputs made by other code, or with an unreadable card")

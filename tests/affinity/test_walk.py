@@ -1,5 +1,9 @@
 """The walk against the papers' formulation from its definition: pairs, paths, a dense matrix."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -255,3 +259,66 @@ def test_errors_are_one_line(arguments, options, message):
     with pytest.raises(UserError, match=message) as error:
         random_walk(*arguments, **options)
     assert "\n" not in str(error.value)
+
+
+WITHOUT_BEARTYPE = """
+import numpy as np, torch
+from wsss.affinity import random_walk
+from wsss.core.errors import UserError
+
+maps, boundary = np.ones((2, 4, 5)), np.full((4, 5), 0.5)
+for given, options in [
+    ((maps, boundary), {"steps": 256.0}),
+    ((maps, boundary), {"radius": 5.5}),
+    ((maps, boundary), {"beta": "10"}),
+    ((maps.tolist(), boundary), {}),
+    ((maps, boundary.tolist()), {}),
+]:
+    try:
+        random_walk(*given, **options)
+    except UserError as error:
+        print(error)
+same = random_walk(maps, boundary, steps=np.int64(7), radius=np.int32(3), beta=np.float32(2))
+assert (same == random_walk(maps, boundary, steps=7, radius=3, beta=2)).all()
+mixed = random_walk(torch.from_numpy(maps), boundary, steps=7, radius=3, beta=2)
+assert (mixed.numpy() == same).all()
+"""
+
+
+def test_other_types_are_one_line_without_a_type_checker():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_BEARTYPE], capture_output=True, text=True, check=True
+    )
+    arrays = "give a NumPy array or a torch tensor"
+    assert done.stdout.splitlines() == [
+        "random walk: steps is 256.0; give a whole number",
+        "random walk: radius is 5.5; give a whole number",
+        "random walk: beta is '10'; give a number above 0",
+        f"random walk: maps are of type list; {arrays}",
+        f"random walk: boundary are of type list; {arrays}",
+    ]
+
+
+PEAK = """
+import resource, sys, numpy as np, torch
+from wsss.affinity import random_walk
+
+torch.set_num_threads(1)
+rng = np.random.default_rng(0)
+maps, boundary = rng.random((3, 94, 125)), rng.random((94, 125))
+random_walk(maps[:, :8, :8], boundary[:8, :8])  # what the libraries allocate once
+unit = 1 if sys.platform == "darwin" else 1024
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+random_walk(maps, boundary, steps=256)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit / 1e6)
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_few_grids_not_of_a_matrix():
+    """The dense matrix of this grid alone would take 552 MB in float32."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK], capture_output=True, text=True, check=True, env=environment
+    )
+    assert 0 <= float(done.stdout) < 100

@@ -1,4 +1,5 @@
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -89,6 +90,35 @@ def test_damaged_png(tmp_path, truth):
     whole = (predictions / "2007_000001.png").read_bytes()
     (predictions / "2007_000001.png").write_bytes(whole[: whole.index(b"IDAT") + 6])
     with pytest.raises(UserError, match=r"000000.png: unreadable.*\n.*000001.png: unreadable"):
+        evaluate_masks([predictions], [truth], RECIPE, num_classes=3)
+
+
+def test_a_damaged_header_and_a_jpeg_by_another_name(tmp_path, truth):
+    predictions = write_folder(tmp_path / "predictions", {p.stem: mask(0) for p in truth.iterdir()})
+    whole = (predictions / "2007_000000.png").read_bytes()
+    short = (5).to_bytes(4, "big") + b"IHDR" + whole[16:21]
+    header = whole[:8] + short + zlib.crc32(short[4:]).to_bytes(4, "big") + whole[33:]
+    (predictions / "2007_000000.png").write_bytes(header)
+    Image.fromarray(mask(1)).save(predictions / "2007_000001.png", format="JPEG")
+    with pytest.raises(UserError) as caught:
+        evaluate_masks([predictions], [truth], RECIPE, num_classes=3)
+    first, second, *_ = str(caught.value).splitlines()
+    assert "2007_000000.png: unreadable (Truncated IHDR chunk)" in first
+    assert "2007_000001.png: a JPEG file by another name; save a PNG" in second
+
+
+def test_indices_of_1_and_16_bits(tmp_path):
+    bits = mask(0) > 0
+    truth = write_folder(tmp_path / "truth", {"a": bits.astype(np.uint8), "b": mask(1)})
+    predictions = tmp_path / "predictions"
+    predictions.mkdir()
+    Image.fromarray(bits).save(predictions / "a.png")
+    Image.fromarray(mask(1).astype(np.uint16)).save(predictions / "b.png")
+    assert {Image.open(p).mode for p in predictions.iterdir()} == {"1", "I;16"}
+    result = evaluate_masks([predictions], [truth], RECIPE, num_classes=3)
+    assert result["metrics"]["pixel_accuracy"] == 1
+    Image.fromarray(mask(1).astype(np.uint16) + 300).save(predictions / "b.png")
+    with pytest.raises(UserError, match=r"b\.png: holds 30\d, class ids end at 255"):
         evaluate_masks([predictions], [truth], RECIPE, num_classes=3)
 
 

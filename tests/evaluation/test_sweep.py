@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from wsss.core.errors import UserError
 from wsss.core.maps import label_indices, labels_to_ids, upsample
@@ -97,3 +98,47 @@ def test_bad_images(classes, value, truth, message):
     maps = np.full((2, 4, 4), value, np.float32)
     with pytest.raises(UserError, match=message):
         threshold_curve([(maps, np.array(classes), np.full((4, 4), truth, np.uint8))], [0.5], 3)
+
+
+def test_lists_and_tensors_count_like_arrays():
+    maps, classes, truth = list(random_images(4, coarse=True))[2]
+    expected = threshold_curve([(maps, classes, truth)], [0.2, 0.5], CLASSES).confusion
+    for given in [
+        (maps, classes.tolist(), truth),
+        (maps, tuple(classes.tolist()), truth.astype(np.int64)),
+        (torch.from_numpy(maps), torch.from_numpy(classes), torch.from_numpy(truth)),
+        (maps.tolist(), classes.tolist(), truth.tolist()),
+    ]:
+        curve = threshold_curve([given], [0.2, 0.5], CLASSES)
+        np.testing.assert_array_equal(curve.confusion, expected)
+    curve = threshold_curve([(np.zeros((0, 2, 2), np.float32), [], [[0, 1]])], [0.5], 2)
+    assert curve.confusion[0].tolist() == [[1, 0], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("index", "given", "message"),
+    [
+        (0, np.zeros((1, 2, 2), np.int64), r"the maps are int64 of shape \(1, 2, 2\); give floats"),
+        (
+            0,
+            np.zeros((2, 2), np.float32),
+            r"the maps are float32 of shape \(2, 2\); give floats of 3",
+        ),
+        (0, torch.zeros(1, 2, 2, requires_grad=True), "the maps are no array on the CPU"),
+        (1, [1.0], r"the classes are float64 of shape \(1,\); give integers of 1 dimension$"),
+        (1, 1, r"the classes are int64 of shape \(\); give integers"),
+        (2, np.array([[0, 302]]), "the ground truth holds 302; give class ids"),
+        (2, np.array([[0, -1]]), "the ground truth holds -1; give class ids"),
+        (2, torch.tensor([[0, -1]]), "the ground truth holds -1; give class ids"),
+        (2, np.zeros((1, 2), np.float32), "the ground truth are float32"),
+        (2, np.zeros((1, 2), bool), "the ground truth are bool"),
+        (2, [[0, 1], [0]], "the ground truth are no array"),
+        (2, np.zeros((1, 1, 2), np.uint8), r"the ground truth are uint8 of shape \(1, 1, 2\)"),
+    ],
+)
+def test_wrong_arrays_are_one_line(index, given, message):
+    image = [np.zeros((1, 2, 2), np.float32), [1], np.zeros((2, 2), np.uint8)]
+    image[index] = given
+    with pytest.raises(UserError, match=message) as caught:
+        threshold_curve([tuple(image)], [0.5], 3)
+    assert "\n" not in str(caught.value)

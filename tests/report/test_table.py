@@ -89,6 +89,18 @@ def test_markdown(rows):
     ]
 
 
+def test_a_footnote_says_which_blank_cells_no_masks_judge(rows):
+    listed = [
+        {"name": "vanilla", "cells": rows["vanilla"], "unjudged": ["walk", "pseudo"]},
+        {"name": "p_noc", "cells": rows["p_noc"], "unjudged": ["pseudo"]},
+    ]
+    recipe = {"experiments": list(rows), "columns": ["cam", "walk", "pseudo"]}
+    table = make_table(parse(json.dumps({"recipe": recipe, "rows": listed}), TableSpec))
+    assert table.notes[-1].startswith("–: no masks judge walk (vanilla), pseudo: ")
+    assert table.notes[-1] in to_markdown(table)
+    assert not any("no masks" in note for note in make_table(spec(rows)).notes)
+
+
 def test_the_number_of_seeds_stands_in_the_note_where_it_is_one(rows):
     text = to_markdown(make_table(spec_cam(rows)))
     assert "(n = " not in text and "mean ± standard deviation over 3 seeds" in text

@@ -33,6 +33,14 @@ def test_output_stride_32_is_refused():
         TrainRecipe.from_json('{"backbone": {"output_stride": 32}}')
 
 
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_vgg_is_refused_at_every_stride(stride):
+    text = f'{{"backbone": {{"name": "vgg16_bn", "output_stride": {stride}}}}}'
+    with pytest.raises(UserError, match=r"backbone\.name vgg16_bn .*take a ResNet") as caught:
+        TrainRecipe.from_json(text)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ['{"scales": []}', '{"scales": [0]}', '{"min_score": 1}'])
 def test_bad_prediction_recipes_are_refused(text):
     with pytest.raises(UserError, match=r"--recipe: (scales|min_score)"):

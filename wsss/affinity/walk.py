@@ -13,8 +13,9 @@ where S is the end of a walk of n steps ±1 and T_j are the Chebyshev polynomial
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -46,8 +47,9 @@ def random_walk(
 
     Computed in float64; what the dropped terms change is some 1e-10 of the largest value. CUDA
     tensors stay on their device, where a batch shares its kernel launches.
-    Raises UserError on mismatched shapes, values out of range or NaN.
+    Raises UserError on other arrays, mismatched shapes, values out of range or NaN.
     """
+    steps, radius = _whole("steps", steps), _whole("radius", radius)
     _check(maps, boundary, beta, steps, radius)
     with torch.no_grad():
         k, h, w = maps.shape[-3:]
@@ -160,7 +162,22 @@ def chebyshev_power(steps: int, tolerance: float) -> list[float]:
     return c.tolist()
 
 
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UserError(f"random walk: {name} is {value!r}; give a whole number") from None
+
+
 def _check(maps: Array, boundary: Array, beta: float | int, steps: int, radius: int) -> None:
+    for name, array in (("maps", maps), ("boundary", boundary)):
+        if not isinstance(array, np.ndarray | Tensor):
+            raise UserError(
+                f"random walk: {name} are of type {type(array).__name__}; give a NumPy array or a "
+                "torch tensor"
+            )
+    if not isinstance(beta, float | int | np.floating | np.integer):
+        raise UserError(f"random walk: beta is {beta!r}; give a number above 0")
     if maps.ndim not in (3, 4) or boundary.ndim != maps.ndim - 1 or 0 in boundary.shape:
         wrong = "expected (K, h, w) and (h, w), or (B, K, h, w) and (B, h, w)"
     elif (*maps.shape[:-3], *maps.shape[-2:]) != tuple(boundary.shape):

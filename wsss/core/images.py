@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,6 +12,12 @@ from PIL import Image
 from wsss.core.errors import UserError
 
 IGNORE = 255
+
+# What Pillow raises for bytes that are no image, truncated, damaged, or absurdly large.
+DECODING_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
+    Image.DecompressionBombError,
+)
 
 
 def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:

@@ -14,7 +14,7 @@ R = TypeVar("R", bound="Recipe")
 
 
 class Recipe(BaseModel):
-    """Base class of every recipe: unknown keys are errors, values immutable, strictly typed, finite.
+    """Base class of every recipe: unknown keys are errors, values fixed, strictly typed, finite.
 
     Subclasses are plain pydantic models. A field's `description` becomes the schema's.
     """

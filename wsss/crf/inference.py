@@ -102,7 +102,7 @@ def _pairwise(given: Any) -> Pairwise:
         return given
     if not isinstance(given, Mapping):
         raise UserError(
-            f"pairwise is a {type(given).__name__}; give a Pairwise, or a dict of its keys"
+            f"pairwise is of type {type(given).__name__}; give a Pairwise, or a dict of its keys"
         )
     try:
         return Pairwise.model_validate(dict(given))
@@ -114,7 +114,9 @@ def _pairwise(given: Any) -> Pairwise:
 def _check_image(image: Any) -> None:
     """Said here, not by Cython, whose errors name buffers."""
     if not isinstance(image, np.ndarray):
-        raise UserError(f"the image is a {type(image).__name__}; give a NumPy array, {_IMAGE}")
+        raise UserError(
+            f"the image is of type {type(image).__name__}; give a NumPy array, {_IMAGE}"
+        )
     if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         return
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
@@ -132,7 +134,7 @@ def _check_image(image: Any) -> None:
 
 def _check_floats(unary: Any) -> None:
     if not isinstance(unary, np.ndarray) or unary.ndim != 3 or unary.dtype.kind != "f":
-        got = type(unary).__name__
+        got = f"of type {type(unary).__name__}"
         if isinstance(unary, np.ndarray):
             got = f"of shape {unary.shape}, {unary.dtype}"
         raise UserError(f"the unary is {got}; give a NumPy array of energies, float (labels, H, W)")

@@ -40,8 +40,8 @@ def evaluate_maps(
     one, or else the best on these very images. Maps with a background channel are arg-max'ed; with
     `image_labels`, an images file, only over the background and the labels it gives each image.
 
-    Raises UserError for images without maps, other classes or sizes, or a threshold_from that is not
-    of maps on train.
+    Raises UserError for images without maps, other classes or sizes, or a threshold_from that
+    is not of maps on train.
     """
     reader, truth = MapReader(maps), MaskReader(masks)
     if reader.header.classes != truth.header.classes:

@@ -7,18 +7,20 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from wsss.core.errors import UserError
 from wsss.core.id_list import read_list
+from wsss.core.images import DECODING_ERRORS
 from wsss.core.store import Header, MaskReader
 
 
 class PngMasks:
     """A folder of PNG masks, `<id>.png`, read like a `MaskReader`.
 
-    Pixels are class ids: 8-bit grey ("L") or palette ("P") images, whatever the palette's colours.
-    Raises UserError for a missing folder or one without PNG files.
+    Pixels are class ids: palette, grey, 1-bit and 16-bit PNGs, whatever the palette's colours, as
+    data sets' masks are read but for colours. Raises UserError for a missing folder or one without
+    PNG files, and for an image that is none of these or holds more than 255.
     """
 
     header: Header | None = None
@@ -42,14 +44,20 @@ class PngMasks:
         path = self._files[image_id]
         try:
             with Image.open(path) as image:
-                if image.mode not in ("L", "P"):
-                    raise UserError(
-                        f"{path}: a {image.mode} image, not class ids; save an 8-bit grey "
-                        "or palette PNG whose pixel values are the class ids"
-                    )
-                return np.array(image)
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+                form, mode, stored = image.format, image.mode, np.asarray(image)
+        except DECODING_ERRORS as error:
             raise UserError(f"{path}: unreadable ({error}); make it again") from None
+        if form != "PNG":  # JPEG changes ids
+            raise UserError(f"{path}: a {form} file by another name; save a PNG")
+        if mode not in ("1", "L", "P") and not mode.startswith("I"):
+            raise UserError(
+                f"{path}: a {mode} image, not class ids; save an 8-bit grey "
+                "or palette PNG whose pixel values are the class ids"
+            )
+        if stored.max(initial=0) > 255 or stored.min(initial=0) < 0:
+            wrong = stored[(stored > 255) | (stored < 0)][0]
+            raise UserError(f"{path}: holds {wrong}, class ids end at 255; save the class ids")
+        return stored.astype(np.uint8)
 
 
 def open_masks(paths: Sequence[Path]) -> PngMasks | MaskReader:

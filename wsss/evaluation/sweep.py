@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Int64, UInt8
@@ -140,9 +141,7 @@ class Sweep:
 
 
 def threshold_curve(
-    images: Iterable[
-        tuple[Float[np.ndarray, "_ _ _"], Int[np.ndarray, " _"], UInt8[np.ndarray, "_ _"]]
-    ],
+    images: Iterable[tuple[Any, Any, Any]],
     thresholds: Sequence[float | int] | np.ndarray,
     num_classes: int,
     *,
@@ -151,11 +150,12 @@ def threshold_curve(
     """The confusion matrix at every background threshold, in one pass.
 
     images: (maps, classes, ground_truth) of each image: maps (K, h, w) in [0, 1] of the classes
-    (K,), 1-based ids, and the mask (H, W). The prediction at threshold t is the argmax over
+    (K,), 1-based ids, and the mask (H, W): floats, integers and integers, as NumPy arrays, tensors
+    on the CPU, or nested lists. The prediction at threshold t is the argmax over
     [t, maps…], ties to the background, then to the first map. thresholds: strictly increasing in
     [0, 1]. num_classes counts the background (21 for VOC). Maps of another size are upsampled.
 
-    Raises UserError for thresholds, classes or masks outside these ranges.
+    Raises UserError for thresholds, classes or masks outside these ranges, and other arrays.
 
     Example:
         curve = threshold_curve(images, [0.1, 0.2, 0.3], num_classes=21)
@@ -163,5 +163,26 @@ def threshold_curve(
     """
     sweep = Sweep(thresholds, num_classes, ignore_index)
     for maps, classes, ground_truth in images:
-        sweep.add(classes, sweep.count(maps, classes, ground_truth))
+        maps = _array(maps, "maps", "f", 3)
+        classes = _array(classes, "classes", "iu", 1)
+        truth = _array(ground_truth, "ground truth", "iu", 2)
+        # Said before the counting, where an 8-bit mask would wrap -1 to 255.
+        if truth.size and (truth.min() < 0 or truth.max() > 255):
+            wrong = truth[(truth < 0) | (truth > 255)][0]
+            raise UserError(f"the ground truth holds {wrong}; give class ids, and 255 for ignored")
+        sweep.add(classes, sweep.count(maps, classes, truth.astype(np.uint8, copy=False)))
     return sweep.curve()
+
+
+def _array(given: Any, what: str, kinds: str, ndim: int) -> np.ndarray:
+    needed = f"{'floats' if kinds == 'f' else 'integers'} of {ndim} dimension{'s'[: ndim - 1]}"
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        line = str(error).partition("\n")[0]
+        raise UserError(f"the {what} are no array on the CPU ({line}); give {needed}") from None
+    if array.ndim == ndim and not array.size and isinstance(given, list | tuple):
+        array = array.astype(np.float64 if kinds == "f" else np.int64)  # a list of nothing
+    if array.dtype.kind not in kinds or array.ndim != ndim:
+        raise UserError(f"the {what} are {array.dtype} of shape {array.shape}; give {needed}")
+    return array

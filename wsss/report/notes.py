@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wsss.report.recipe import CLASSIFIER, Column, TableRecipe
@@ -70,6 +70,22 @@ def metric_notes(
     elif commits:
         notes.append(f"Commit {_list(commits)}.")
     return notes
+
+
+def unjudged_notes(rows: Mapping[str, Sequence[str]]) -> list[str]:
+    """Why cells are blank whose files are made: rows[row] are such columns. One sentence, or none.
+
+    Class maps take their threshold from train, so that val's cells need train's masks too.
+    """
+    columns = dict.fromkeys(column for unjudged in rows.values() for column in unjudged)
+    parts = []
+    for column in columns:
+        without = [row for row, unjudged in rows.items() if column in unjudged]
+        parts.append(column if len(without) == len(rows) else f"{column} ({', '.join(without)})")
+    if not parts:
+        return []
+    why = "its data set has none for the split, or none of train, where thresholds are chosen"
+    return [f"–: no masks judge {', '.join(parts)}: {why}."]
 
 
 def seconds_notes(recipe: TableRecipe, seeds: Sequence[int]) -> list[str]:

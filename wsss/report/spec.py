@@ -17,11 +17,13 @@ class TableRow(Recipe):
     """An experiment. cells[column] has an entry for each seed.
 
     Entries are paths of evaluation JSON files; for kind seconds each is the list of the benchmark
-    files (TSV, as Snakemake writes them) of the stage's jobs.
+    files (TSV, as Snakemake writes them) of the stage's jobs. unjudged: columns without an entry
+    though their file is made, because no masks judge it.
     """
 
     name: str
     cells: dict[str, list[str | list[str]]] = Field(default={})
+    unjudged: list[str] = Field(default=[])
 
 
 class TableSpec(Recipe):

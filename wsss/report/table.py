@@ -11,7 +11,7 @@ from typing import Any
 
 from wsss.core.errors import UserError
 from wsss.core.evaluation_file import is_classifier, read_evaluation
-from wsss.report.notes import metric_notes, seconds_notes
+from wsss.report.notes import metric_notes, seconds_notes, unjudged_notes
 from wsss.report.recipe import CLASSIFIER, Column, TableRecipe
 from wsss.report.spec import TableSpec
 
@@ -90,6 +90,7 @@ def _metric_table(spec: TableSpec) -> Table:
         for row in read
     ]
     notes = metric_notes(recipe, columns, read, [len(cell.values) for row in cells for cell in row])
+    notes += unjudged_notes({row.name: row.unjudged for row in spec.rows})
     files, metrics = [c.file for c in columns], [c.metric for c in columns]
     return Table(recipe, files, metrics, cells, notes)
 

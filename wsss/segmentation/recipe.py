@@ -43,6 +43,11 @@ class TrainRecipe(Recipe):
                 "training.batch_size 1 is too small: BatchNorm after the image pooling sees one "
                 "value a channel; give 2 or more (more training.accumulate needs no memory)"
             )
+        if self.backbone.name.startswith("vgg"):
+            raise ValueError(
+                f"backbone.name {self.backbone.name} is not for DeepLabV3+: VGG gives the maps of "
+                "every stage at stride 32 only, DeepLabV3+ needs 8 or 16; take a ResNet"
+            )
         if self.backbone.output_stride == 32:
             raise ValueError(
                 "backbone.output_stride 32 is not for DeepLabV3+, whose dilations are made for 8 "
