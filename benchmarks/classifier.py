@@ -2,8 +2,8 @@
 
 OMP_WAIT_POLICY=passive python benchmarks/classifier.py [--backbone mobilenetv2_100] [--threads 2]
 
-One optimizer step on a batch that is in memory: forward, loss, backward, update. The objectives take
-turns in one process, so a slow moment of the machine hits all of them; the table has medians.
+One optimizer step on a batch that is in memory: forward, loss, backward, update. The objectives
+take turns in one process, so a slow moment of the machine hits all of them; medians.
 "Passes" counts multiples of vanilla's forward and backward pass that the equation needs at least: a
 frozen network costs its forward pass and the gradient of its input, two thirds of a whole one.
 """

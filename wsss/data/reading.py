@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
-from PIL import Image
-
 from wsss.core.errors import UserError
-from wsss.core.images import decode
-
-# What Pillow raises for bytes that are no image, truncated, damaged, or absurdly large.
-DECODING_ERRORS = (
-    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
-    Image.DecompressionBombError,
-)
+from wsss.core.images import DECODING_ERRORS, decode
 
 
 def read_image(path: Path) -> tuple[bytes, tuple[int, int]] | str:
