@@ -112,7 +112,7 @@ def gone(pid: int) -> bool:
 
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
 from wsss.core.parallel import imap
 
 def work(x):
@@ -121,6 +121,8 @@ def work(x):
     return os.getpid()
 
 if __name__ == "__main__":
+    # A shell starts what runs in the background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     results = imap(work, [0, 1, 1, 1], 2)
     print(next(results), flush=True)
     next(results)

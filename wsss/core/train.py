@@ -322,7 +322,8 @@ def fit(
             Seeded(validation, seed),
             batch_size=training.batch_size,
             sampler=[(0, index) for index in range(len(validation))],
-            num_workers=workers,
+            num_workers=(workers + 1) // 2,
+            persistent_workers=workers > 0,  # starting them anew costs seconds every epoch
             multiprocessing_context="forkserver" if workers else None,
             # Of its own: the default would draw from torch's global generator.
             generator=torch.Generator().manual_seed(mix(seed, "validation")),
