@@ -104,7 +104,7 @@ def test_a_damaged_header_and_a_jpeg_by_another_name(tmp_path, truth):
         evaluate_masks([predictions], [truth], RECIPE, num_classes=3)
     first, second, *_ = str(caught.value).splitlines()
     assert "2007_000000.png: unreadable (Truncated IHDR chunk)" in first
-    assert "2007_000001.png: a JPEG file by another name; save a PNG" in second
+    assert "2007_000001.png: unreadable (a JPEG file by another name; save a PNG)" in second
 
 
 def test_indices_of_1_and_16_bits(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -29,6 +30,23 @@ def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
         if image.mode.startswith("I") or image.mode == "F":
             raise UserError(f"mode {image.mode}, more than 8 bits a pixel; convert it to 8 bit")
         return np.array(image.convert("RGB"))
+
+
+def read_png(path: Path) -> tuple[str, np.ndarray]:
+    """Pillow's mode and the stored values of a PNG: class ids, palette indices or colours.
+
+    Grey values of 2 and 4 bits, which Pillow stretches to 0…255, are given as they are stored.
+    Raises one of DECODING_ERRORS, also for another format by the name of PNG (JPEG changes ids).
+    """
+    with Image.open(path) as image:
+        if image.format != "PNG":
+            raise ValueError(f"a {image.format} file by another name; save a PNG")
+        mode, values = image.mode, np.asarray(image)
+    with path.open("rb") as file:
+        bits, colour_type = file.read(26)[24:]
+    if colour_type == 0 and bits in (2, 4):
+        values = values // (255 // (2**bits - 1))
+    return mode, values
 
 
 def voc_palette() -> UInt8[np.ndarray, "256 3"]:

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int16, Shaped, UInt8, UInt32
-from PIL import Image
 
 from wsss.core.errors import UserError
-from wsss.core.images import IGNORE, voc_palette
-from wsss.data.reading import DECODING_ERRORS
+from wsss.core.images import DECODING_ERRORS, IGNORE, read_png, voc_palette
 
 
 class MaskError(UserError):
@@ -44,12 +42,9 @@ def read_mask(path: Path, new_ids: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
     if not path.is_file():
         raise MaskError("missing mask", f"{path}: no such file")
     try:
-        with Image.open(path) as image:
-            form, mode, stored = image.format, image.mode, np.asarray(image)
+        mode, stored = read_png(path)
     except DECODING_ERRORS as error:
         raise MaskError("unreadable mask", f"{path}: {error}") from None
-    if form != "PNG":
-        raise MaskError("unreadable mask", f"{path}: a {form} file by another name; save a PNG")
     if mode in {"RGB", "RGBA"}:
         stored = _indices_of_colours(path, stored[..., :3])
     elif mode == "LA":

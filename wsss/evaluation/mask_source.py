@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from wsss.core.errors import UserError
 from wsss.core.id_list import read_list
-from wsss.core.images import DECODING_ERRORS
+from wsss.core.images import DECODING_ERRORS, read_png
 from wsss.core.store import Header, MaskReader
 
 
@@ -43,12 +42,9 @@ class PngMasks:
     def __getitem__(self, image_id: str) -> UInt8[np.ndarray, "h w"]:
         path = self._files[image_id]
         try:
-            with Image.open(path) as image:
-                form, mode, stored = image.format, image.mode, np.asarray(image)
+            mode, stored = read_png(path)
         except DECODING_ERRORS as error:
             raise UserError(f"{path}: unreadable ({error}); make it again") from None
-        if form != "PNG":  # JPEG changes ids
-            raise UserError(f"{path}: a {form} file by another name; save a PNG")
         if mode not in ("1", "L", "P") and not mode.startswith("I"):
             raise UserError(
                 f"{path}: a {mode} image, not class ids; save an 8-bit grey "
