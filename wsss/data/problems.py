@@ -20,7 +20,7 @@ ERRORS = {
     "unreadable labels": "correct the labels file, or replace the XML file",
     "unknown class": "correct the spelling, or add the class to the recipe",
     "class without images": "no classifier can learn it: add images, or drop the class",
-    "missing mask": "put <id>.png there, or take the id off the list of masks",
+    "missing mask": "put <id>.png there, or take the id off val's list or the train masks' list",
     "unreadable mask": "replace the file; a mask is an index, grey, palette or VOC-coloured PNG",
     "size mismatch": "image and mask must have the same height and width; EXIF rotation is ignored",
     "value outside the classes": "masks hold class ids from 0 (background) on, and 255 for ignored",

@@ -53,7 +53,11 @@ def evaluate_masks(
     remedy = "remove it, or name the images to evaluate in a file (--list)"
     problems = [
         *listed(f"{truth_at}: no mask '", no_truth, "'; it was asked for"),
-        *listed(f"{predicted_at}: no mask '", no_prediction, "', but there is ground truth"),
+        *listed(
+            f"{predicted_at}: no mask '",
+            no_prediction,
+            "', but there is ground truth; make it, or name the images to evaluate (--list)",
+        ),
         *listed(f"{predicted_at}: mask '", extra, f"' has no ground truth in {truth_at}; {remedy}"),
     ]
     both = [i for i in wanted if i in truth and i in predicted]
