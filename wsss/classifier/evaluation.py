@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64
+from torchmetrics.functional.classification import binary_average_precision
 
 from wsss.classifier.predict import probabilities
 from wsss.core.command import commit, log, progress
@@ -125,12 +126,8 @@ def average_precision(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, 
     """
     if not labels.any():
         return math.nan
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    last = np.append(ranked[1:] != ranked[:-1], True)  # of images that score the same
-    hits = labels[order].cumsum()[last]
-    recall = hits / labels.sum()
-    return float((np.diff(recall, prepend=0.0) * hits / (np.flatnonzero(last) + 1)).sum())
+    found = binary_average_precision(torch.from_numpy(scores), torch.from_numpy(labels).long())
+    return float(found)
 
 
 def to_text(read: dict[str, Any]) -> str:

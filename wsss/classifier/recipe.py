@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from wsss.classifier.data_recipe import Balance, ClassifierAugment
-from wsss.core.errors import UserError
-from wsss.core.recipe import Recipe, explain
+from wsss.core.recipe import Recipe, parse_json
 from wsss.core.training_recipe import Training
 from wsss.nn.head_recipe import Head
 from wsss.nn.recipe import Backbone
@@ -183,10 +182,6 @@ AnyClassifier = Annotated[
 ]
 
 
-def parse_classifier(text: str) -> Any:
+def parse_classifier(text: str) -> ClassifierRecipe:
     """The recipe of the objective that JSON names; UserError with one line per mistake."""
-    try:
-        return TypeAdapter(AnyClassifier).validate_json(text)
-    except ValidationError as error:
-        lines = [f"--recipe: {line}" for _, line in explain(error, AnyClassifier)]
-        raise UserError("\n".join(lines)) from None
+    return parse_json(text, AnyClassifier)

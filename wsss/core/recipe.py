@@ -6,7 +6,7 @@ import difflib
 import json
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from wsss.core.errors import UserError
 
@@ -33,11 +33,19 @@ class Recipe(BaseModel):
 
         Raises UserError with one line per mistake.
         """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            lines = [line for _, line in explain(error, cls)]
-            raise UserError("\n".join(f"--recipe: {line}" for line in lines)) from None
+        return parse_json(text, cls)
+
+
+def parse_json(text: str, annotation: Any) -> Any:
+    """The recipe that JSON describes: of one model, or of the one in a union that its tag names.
+
+    Raises UserError with one line per mistake.
+    """
+    try:
+        return TypeAdapter(annotation).validate_json(text)
+    except ValidationError as error:
+        lines = [line for _, line in explain(error, annotation)]
+        raise UserError("\n".join(f"--recipe: {line}" for line in lines)) from None
 
 
 def canonical_json(value: Any) -> str:
