@@ -108,6 +108,21 @@ def test_p_noc(f, oc, images, criterion):
     torch.testing.assert_close(outcome.loss, first + 0.8 * DONE * second)
 
 
+def test_terms_that_have_not_begun_are_not_computed(f, oc, images, criterion):
+    late = Ramp(start=1.0, end=1.0, begin=0.6)
+    objective = PNoc(
+        Puzzle(weight=late), Erasing(weight=late), NotSoOrdinary(weight=late), criterion, oc
+    )
+    passes = []
+    f.register_forward_hook(lambda *_: passes.append("f"))
+    oc.register_forward_hook(lambda *_: passes.append("noc"))
+    before = objective(f, images, LABELS, 0.59)
+    assert passes == ["f"] and set(before.parts) == {"classification"}
+    torch.testing.assert_close(before.loss, criterion(f(images).logits, LABELS))
+    after = objective(f, images, LABELS, 0.6)
+    assert passes.count("noc") == 2 and {"re_merge", "erasing", "noc"} < set(after.parts)
+
+
 def test_the_ordinary_classifier_gets_no_gradient_but_passes_one_on(f, oc, images, criterion):
     objective = OcCse(Erasing(), criterion, oc)
     whole = f(images)

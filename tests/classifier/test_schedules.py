@@ -15,6 +15,20 @@ def test_a_ramp_is_linear_until_its_share_and_constant_after():
     assert Ramp(start=0.3, end=1.0, until=0).at(0) == 1.0
 
 
+def test_a_ramp_that_begins_late_is_0_before_and_runs_from_there():
+    late = Ramp(start=0.2, end=1.0, begin=0.25, until=0.75)
+    assert [late.at(t) for t in (0.0, 0.24, 0.25, 0.5, 0.75, 1.0)] == [
+        0,
+        0,
+        0.2,
+        pytest.approx(0.6),
+        1,
+        1,
+    ]
+    assert not late.begun(0.24) and late.begun(0.25)
+    assert Ramp(start=0.0, end=2.0, begin=0.5, until=0.5).at(0.5) == 2
+
+
 def parse(**plain):
     return parse_classifier(json.dumps(plain))
 
@@ -34,6 +48,13 @@ def test_published_defaults_of_p_noc():
     [
         ({"objective": "p-nok", "ordinary": "x"}, r"objective: 'p-nok' is none of .*p-noc"),
         ({"objective": "oc-cse"}, r"ordinary: missing"),
+        (
+            {
+                "objective": "puzzle",
+                "puzzle": {"weight": {"start": 0, "end": 1, "begin": 0.6, "until": 0.5}},
+            },
+            r"puzzle\.weight: begin 0\.6 is after until 0\.5",
+        ),
         ({"objective": "vanilla", "ordinary": "x"}, r"ordinary: unknown key"),
         (
             {"objective": "puzzle", "augment": {"crop": 224}, "backbone": {"output_stride": 32}},

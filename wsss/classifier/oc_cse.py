@@ -44,8 +44,13 @@ class ErasingTerm(nn.Module):
         *,
         leak: bool = False,
     ) -> Erased:
-        """The term of a batch, `whole` being the trained network's output on it."""
+        """The term of a batch, `whole` being the trained network's output on it.
+
+        0 before λ has begun, with the classes all the same.
+        """
         classes, present = self.sampler(labels)
+        if not self.recipe.weight.begun(done):
+            return Erased(whole.logits.new_zeros(()), {}, classes, present)
         size = (images.shape[-2], images.shape[-1])
         mask = activation(
             whole.maps,

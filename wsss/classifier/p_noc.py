@@ -57,14 +57,12 @@ class PNoc(nn.Module):
         terms, parts = self.puzzle(network, images, labels, whole, done)
         leak = self.recipe.leak_noc_gradient
         erased = self.erasing(self.noc, images, labels, whole, done, leak=leak)
-        second = self._second(images, labels, whole, erased.classes, erased.present)
-        loss = own + terms + erased.loss + self.recipe.weight.at(done) * second
-        parts = {
-            "classification": own.detach(),
-            **parts,
-            **erased.parts,
-            "noc": second.detach(),
-        }
+        parts = {"classification": own.detach(), **parts, **erased.parts}
+        loss = own + terms + erased.loss
+        if self.recipe.weight.begun(done):
+            second = self._second(images, labels, whole, erased.classes, erased.present)
+            loss = loss + self.recipe.weight.at(done) * second
+            parts["noc"] = second.detach()
         return Outcome(loss, whole.logits, parts)
 
     def _second(

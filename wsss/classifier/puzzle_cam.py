@@ -29,7 +29,12 @@ class PuzzleTerms(nn.Module):
         whole: ClassMaps,
         done: float | int,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-        """Both terms of a batch, `whole` being the network's output on it, and their values."""
+        """Both terms of a batch, `whole` being the network's output on it, and their values.
+
+        0 and nothing before α has begun.
+        """
+        if not self.recipe.weight.begun(done):
+            return whole.logits.new_zeros(()), {}
         merged = puzzled(network, images, self.side)
         tiles = self.criterion(merged.logits, labels)
         difference = re_merge_loss(whole.maps, merged.maps, labels)

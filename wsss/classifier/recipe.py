@@ -20,13 +20,33 @@ class Ramp(Recipe):
 
     start: float = Field(ge=0)
     end: float = Field(ge=0)
+    begin: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the training before which its terms are left out, and cost nothing; "
+        "published: 0. Short trainings need class maps first, and something to ask of them then.",
+    )
     until: float = Field(
         1.0, ge=0, le=1, description="Share of the training after which it stays at `end`."
     )
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Ramp:
+        if self.begin > self.until:
+            raise ValueError(f"begin {self.begin:g} is after until {self.until:g}; swap them")
+        return self
+
+    def begun(self, done: float | int) -> bool:
+        """Whether its terms are computed when `done` in [0, 1] of the training is over."""
+        return done >= self.begin
+
     def at(self, done: float | int) -> float:
-        """Its value when `done` in [0, 1] of the training is over."""
-        share = 1.0 if self.until == 0 else min(1.0, done / self.until)
+        """Its value when `done` in [0, 1] of the training is over; 0 before it has begun."""
+        if not self.begun(done):
+            return 0.0
+        span = self.until - self.begin
+        share = 1.0 if span == 0 else min(1.0, (done - self.begin) / span)
         return self.start + (self.end - self.start) * share
 
 

@@ -37,6 +37,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from wsss.core.atomic import replacing
 from wsss.core.command import log, write_text
 from wsss.core.errors import UserError
+from wsss.core.memory import keep_freed_memory
 from wsss.core.random import generator, mix
 from wsss.core.training_recipe import Ema, Training
 
@@ -294,6 +295,7 @@ def fit(
             "lower training.batch_size"
         )
     _quiet()
+    keep_freed_memory()
     folder = _checkpoint_folder(out)
     last = folder / resume_key / "last.ckpt"
     if folder.exists() and not last.parent.exists():

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wsss.core.memory import keep_freed_memory
 from wsss.core.store import ImageReader, ImageRecord
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
@@ -28,6 +29,7 @@ def device() -> torch.device:
 
 def ready(network: nn.Module) -> nn.Module:
     """Evaluation mode, on the device, in the memory layout that convolutions like best."""
+    keep_freed_memory()
     return network.eval().to(device(), memory_format=torch.channels_last)
 
 
