@@ -5,6 +5,7 @@ rule cam_extract:
     input:
         model=f"{SEED}/{{classifier}}/model.safetensors",
         images="results/{dataset}/data/{split}.h5",
+        masks=cam_masks,
     output:
         f"{CAM}/cam.{{split}}.h5",
     log:
@@ -21,8 +22,9 @@ rule cam_extract:
     params:
         recipe=recipe("cam"),
         code=code("wsss.cam.extraction", f"{CAM}/cam.{{split}}.h5"),
+        masks=lambda wildcards, input: ["--masks", input.masks] if input.masks else [],
     message:
         "Extract {wildcards.cam} maps of {wildcards.split} from {wildcards.classifier}."
     shell:
         "python -m wsss --log {log:q} cam extract --recipe {params.recipe:q}"
-        " --model {input.model:q} --images {input.images:q} --threads {threads} --out {output:q}"
+        " --model {input.model:q} --images {input.images:q} {params.masks:q} --threads {threads} --out {output:q}"

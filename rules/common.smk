@@ -117,6 +117,13 @@ def ordinary(wildcards):
     return f"{SEED}/{name}/model.safetensors" if name else []
 
 
+def cam_masks(wildcards):
+    """The masks whose images a CAM recipe limits itself to, if it does."""
+    if json.loads(recipe("cam")(wildcards))["images"] == "all":
+        return []
+    return f"results/{wildcards.dataset}/data/{wildcards.split}.masks.h5"
+
+
 def memory(megabytes):
     """mem_mb that grows with each retry."""
     return lambda wildcards, attempt: megabytes * attempt

@@ -209,10 +209,26 @@ def _check_chain(config: Config, name: str, e: Experiment) -> Iterable[tuple[tup
         for before, after in itertools.pairwise(chain):
             if getattr(e, after) and not getattr(e, before):
                 yield path, f"{at}: {after} needs a {before} recipe; add `{before}: …`"
+        yield from _check_cam_images(config, name, e)
     for stage in ("affinity", "segmentation"):
         recipe = getattr(config, stage).get(getattr(e, stage))
         if recipe is not None and _weights(recipe) == "classifier" and not e.classifier:
             yield path, f"{at}: {stage} takes the classifier's weights; add `classifier: …`"
+
+
+def _check_cam_images(
+    config: Config, name: str, e: Experiment
+) -> Iterable[tuple[tuple[str, ...], str]]:
+    cam, data = config.cam.get(e.cam), config.dataset.get(e.dataset)
+    if cam is None or data is None or cam.images == "all":
+        return
+    path, at = ("experiments", name), f"experiments.{name}"
+    if e.affinity is not None:
+        yield path, f"{at}: cam '{e.cam}' has maps of images with masks only; set images: all in it"
+    for split in ("train", "val"):
+        if not data.masks_for(split, "evaluation"):
+            message = f"{at}: cam '{e.cam}' is for images with masks, and {split} has none"
+            yield path, f"{message}; set images: all in it"
 
 
 def _weights(recipe: Any) -> str | None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from wsss.cam.extraction import extract, normalise_maps
 from wsss.cam.recipe import CamRecipe
 from wsss.core.errors import UserError
 from wsss.core.images import decode
-from wsss.core.store import ImageReader, MapReader
+from wsss.core.store import Header, ImageReader, MapReader, MaskWriter
 from wsss.nn.cam_network import load_cam_network
 
 RECIPE = CamRecipe(scales=(0.5, 1.0, 1.5))
@@ -88,6 +90,27 @@ def test_shards_give_the_maps_of_the_whole(maps, model, write_images, tmp_path):
         assert sharded.ids == whole.ids
         for a, b in zip(whole, sharded, strict=True):
             assert np.array_equal(a.maps, b.maps)
+
+
+def test_only_images_with_masks_where_the_recipe_says_so(maps, model, images, tmp_path):
+    masks = tmp_path / "masks.h5"
+    with MaskWriter(masks, Header("masks", "val", ("cat", "dog", "cow"))) as writer:
+        for name in ("i4", "i1", "elsewhere"):
+            writer.add(name, np.zeros((3, 3), np.uint8))
+    recipe = RECIPE.model_copy(update={"images": "with-masks"})
+    extract(recipe, model, images, masks=masks, threads=1, out=tmp_path / "cam.h5")
+    with MapReader(maps) as whole, MapReader(tmp_path / "cam.h5") as some:
+        assert some.ids == ["i1", "i4"]
+        for record in some:
+            assert np.array_equal(record.maps, whole[record.id].maps)
+
+
+@pytest.mark.parametrize(("which", "masks"), [("all", Path("masks.h5")), ("with-masks", None)])
+def test_masks_go_with_the_recipe(which, masks, model, images, tmp_path):
+    recipe = RECIPE.model_copy(update={"images": which})
+    with pytest.raises(UserError, match=f"images is '{which}' in the recipe; .*--masks"):
+        extract(recipe, model, images, masks=masks, threads=1, out=tmp_path / "cam.h5")
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_network_does_not_run_for_images_without_labels(

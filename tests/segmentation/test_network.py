@@ -80,7 +80,7 @@ def test_takes_weights_in_timms_naming(name, tmp_path):
         found = network.backbone(images)
     assert len(found) == len(expected)
     for got, wanted in zip(found, expected, strict=True):
-        torch.testing.assert_close(got, wanted)
+        torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4)  # BatchNorm is folded
 
 
 def test_takes_the_backbone_of_a_trained_classifier(tmp_path):

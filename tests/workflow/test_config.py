@@ -147,6 +147,11 @@ MISTAKES = {
         {"dataset": "toy", "classifier": "vanilla", "affinity": "rw"},
         "experiments.gap: affinity needs a cam recipe",
     ),
+    "affinity on the CAMs of some images": (
+        "cam.tta.images",
+        "with-masks",
+        "experiments.vanilla: cam 'tta' has maps of images with masks only; set images: all in it",
+    ),
     "weights of a classifier that is not there": (
         "experiments.supervised.classifier",
         None,

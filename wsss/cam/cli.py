@@ -27,6 +27,10 @@ def extract_command(
     images: ImagesOption,
     recipe: RecipeOption,
     out: OutOption,
+    masks: Annotated[
+        Path | None,
+        typer.Option("--masks", help="Masks file, for a recipe with images: with-masks."),
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")] = 1,
 ) -> None:
     """Write the CAMs of every image's labelled classes."""
@@ -35,7 +39,7 @@ def extract_command(
     from wsss.cam.recipe import CamRecipe
 
     typed = CamRecipe.from_json(recipe)
-    extract(typed, model, images, threads=threads, out=out)
+    extract(typed, model, images, masks=masks, threads=threads, out=out)
     run_card(out, extract, typed.to_json(), started, threads=threads)
 
 

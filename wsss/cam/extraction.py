@@ -13,13 +13,19 @@ from wsss.cam.recipe import CamRecipe
 from wsss.core.command import progress
 from wsss.core.errors import UserError
 from wsss.core.images import decode
-from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter
+from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter, MaskReader
 from wsss.nn.cam_network import load_cam_network
 from wsss.nn.inference import augmented_mean, in_order, ready, strided
 
 
 def extract(
-    recipe: CamRecipe, model: Path, images: Path | Sequence[Path], *, threads: int, out: Path
+    recipe: CamRecipe,
+    model: Path,
+    images: Path | Sequence[Path],
+    *,
+    masks: Path | None = None,
+    threads: int,
+    out: Path,
 ) -> None:
     """Write the CAMs of each image's labelled classes to `out`.
 
@@ -28,8 +34,14 @@ def extract(
     float16 in [0, 1]. Classes are the image-level labels given in `images`, not the classifier's
     guess; an image without labels gets K = 0 maps.
 
+    masks: the masks file whose images are meant by recipe.images "with-masks"; None for "all". Of
+    it only the names of the images are read.
+
     Raises UserError if the images' classes are not the model's.
     """
+    if (recipe.images == "all") != (masks is None):
+        remedy = "leave out --masks" if masks else "give the masks file as --masks"
+        raise UserError(f"images is '{recipe.images}' in the recipe; {remedy}")
     torch.set_num_threads(threads)
     trained = load_cam_network(model, recipe.output_stride)
     network = ready(trained.network)
@@ -63,9 +75,19 @@ def extract(
             {"image_labels": "given", "seed": trained.seed},
         )
         with MapWriter(out, header) as writer:
-            bar = progress(in_order(reader, maps), total=len(reader), what="cam")
+            places = _places(reader, masks)
+            bar = progress(in_order(reader, maps, chosen=places), total=len(places), what="cam")
             for record, found in bar:
                 writer.add(record.id, record.size, np.flatnonzero(record.labels) + 1, found)
+
+
+def _places(reader: ImageReader, masks: Path | None) -> Sequence[int]:
+    """Where in the images file those are that have masks; all without a masks file."""
+    if masks is None:
+        return range(len(reader))
+    with MaskReader(masks) as with_masks:
+        known = set(with_masks.ids)
+    return [i for i, name in enumerate(reader.ids) if name in known]
 
 
 def normalise_maps(maps: Float[np.ndarray, "k h w"]) -> Float[np.ndarray, "k h w"]:

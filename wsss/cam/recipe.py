@@ -24,4 +24,9 @@ class CamRecipe(Recipe):
     output_stride: Literal[8, 16, 32] | None = Field(
         None, description="null: as trained. Smaller gives finer maps from the same weights."
     )
+    images: Literal["all", "with-masks"] = Field(
+        "all",
+        description="with-masks: only images that evaluation has masks of, where the CAM itself is "
+        "what is studied; no affinity can build on it.",
+    )
     map_stride: int = Field(4, ge=1, description="Image pixels per map pixel in the file.")

@@ -15,7 +15,7 @@ def keep_freed_memory() -> None:
 
     Every step of a training allocates the same tensors. By default glibc returns them to the
     system after each step, and the kernel clears their pages anew for the next one, which took a
-    third of the time of a MobileNetV2's step on a CPU (benchmarks/allocator.py). The peak is the
+    third of the time of a MobileNetV2's step on a CPU (benchmarks/backbone.py). The peak is the
     same. Does nothing where the C library is not glibc.
     """
     if not sys.platform.startswith("linux"):

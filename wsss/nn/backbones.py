@@ -17,6 +17,7 @@ from torch.func import functional_call
 from wsss.core.command import log
 from wsss.core.errors import UserError
 from wsss.core.recipe import did_you_mean
+from wsss.nn.folding import fold_batch_norm
 from wsss.nn.mxnet_params import read_params, wide_resnet38_names
 from wsss.nn.recipe import WIDE_RESNET38, Backbone
 from wsss.nn.token_maps import give_maps
@@ -45,6 +46,7 @@ def build_trunk(recipe: Backbone) -> nn.Module:
     # timm's own number is another where its head begins with a convolution (MobileNetV3).
     network.num_features, stride = _probe(network, recipe.name)
     _require_stride(stride, recipe)
+    fold_batch_norm(network)
     return network
 
 
@@ -68,6 +70,7 @@ def build_pyramid(recipe: Backbone) -> nn.Module:
             f"resnet50, or another stride"
         ) from None
     _require_stride(network.feature_info.reduction()[-1], recipe)
+    fold_batch_norm(network)
     return network
 
 

@@ -70,14 +70,20 @@ def augmented_mean(
 
 
 def in_order(
-    reader: ImageReader, work: Callable[[ImageRecord], T], window: int = 16
+    reader: ImageReader,
+    work: Callable[[ImageRecord], T],
+    window: int = 16,
+    chosen: Sequence[int] | None = None,
 ) -> Iterator[tuple[ImageRecord, T]]:
     """(record, work(record)) in the file's order; inside a window, images of one size go together.
 
+    chosen: ascending places in the file; None: all.
+
     Neighbours of one size spare some planning of convolutions; a window bounds memory.
     """
-    for start in range(0, len(reader), window):
-        span = range(start, min(start + window, len(reader)))
+    places = range(len(reader)) if chosen is None else chosen
+    for start in range(0, len(places), window):
+        span = places[start : start + window]
         done = {}
         for i in sorted(span, key=lambda i: (reader.sizes[i], i)):
             record = reader[i]

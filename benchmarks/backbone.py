@@ -1,9 +1,10 @@
-"""What keeping freed memory buys a training step and a forward pass on a CPU, side by side.
+"""What a backbone with frozen BatchNorm gains on a CPU from kept memory and folded norms.
 
-python benchmarks/allocator.py [--backbone mobilenetv2_100] [--size 256] [--threads 2]
+python benchmarks/backbone.py [--backbone mobilenetv2_100] [--size 256] [--threads 2]
 
-Each round starts a process with glibc's defaults and one that keeps what it frees (`wsss.core.
-memory`), in turn; medians over the rounds, and the page faults of a whole process.
+Each round starts a process for each row of the table, in turn: PyTorch and glibc as they are, with
+freed memory kept (`wsss.core.memory`), and with BatchNorm folded besides (`wsss.nn.folding`).
+Medians over the rounds; page faults and memory are those of a whole process.
 """
 
 from __future__ import annotations
@@ -16,21 +17,26 @@ import subprocess
 import sys
 import time
 
+ROWS = ("as they are", "memory kept", "memory kept, norms folded")
+
 
 def measure(arguments: argparse.Namespace) -> dict[str, float]:
-    """Images/s of this process, which keeps freed memory if `arguments.keep`."""
+    """Images/s of this process."""
     import torch
 
     from wsss.core.memory import keep_freed_memory
     from wsss.nn.cam_network import CamNetwork
     from wsss.nn.recipe import Backbone
 
-    if arguments.keep:
+    if arguments.mode != ROWS[0]:
         keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     backbone = Backbone(name=arguments.backbone, output_stride=16, batch_norm="frozen")
     network = CamNetwork(backbone, 20)
+    if arguments.mode != ROWS[2]:
+        for module in network.modules():
+            vars(module).pop("forward", None)  # what fold_batch_norm has put there
     images = torch.randn(arguments.batch, 3, arguments.size, arguments.size)
 
     def rate(step) -> float:
@@ -62,22 +68,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--mode", choices=ROWS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.child:
+    if arguments.mode:
         print(json.dumps(measure(arguments)))
         return
-    rows: dict[bool, list[dict[str, float]]] = {False: [], True: []}
+    rows: dict[str, list[dict[str, float]]] = {mode: [] for mode in ROWS}
     for _ in range(arguments.rounds):
-        for keep, found in rows.items():
-            command = [sys.executable, __file__, *sys.argv[1:], "--child", *["--keep"] * keep]
+        for mode, found in rows.items():
+            command = [sys.executable, __file__, *sys.argv[1:], "--mode", mode]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             found.append(json.loads(done.stdout))
-    for keep, found in rows.items():
+    for mode, found in rows.items():
         medians = {key: statistics.median(row[key] for row in found) for key in found[0]}
         print(
-            f"{'keeps what it frees' if keep else 'glibc defaults':20s}"
+            f"{mode:26s}"
             f"{medians['train']:7.1f} images/s training {medians['forward']:7.1f} images/s forward"
             f"{medians['faults']:11.0f} page faults {medians['GiB']:6.2f} GiB"
         )

@@ -1,0 +1,83 @@
+"""Convolutions that take over the BatchNorm behind them while it uses running statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import MethodType
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.fx import Node, Tracer
+from torch.nn import functional as F
+
+
+class _Tracer(Tracer):
+    """Does not look into modules without children, nor into timm's norms with an activation."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.BatchNorm2d) or not any(m.children())
+
+
+def fold_batch_norm(network: nn.Module) -> int:
+    """Make every BatchNorm2d right behind a convolution part of it, while it is in `.eval()`.
+
+    Then y = γ (W∗x + c − μ) / √(σ² + ε) + β is one convolution, with the kernel W γ / √(σ² + ε):
+    a memory-bound pass less in both directions, and one activation less to keep. Kernels are made
+    anew in every call, so that W, γ and β are trained as before, and names of parameters stay.
+    In training mode both modules do what they did.
+
+    Returns the number of pairs; 0 for a network that torch.fx cannot trace.
+    """
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return 0
+    try:
+        graph = _Tracer().trace(network)
+    except Exception:  # whatever a network's control flow raises at a proxy
+        return 0
+    pairs = _pairs(network, graph.nodes)
+    for convolution, norm in pairs:
+        convolution.norm_behind = (norm,)  # in a tuple: no submodule
+        convolution.forward = MethodType(_convolve, convolution)
+        norm.forward = MethodType(_activate, norm)
+    return len(pairs)
+
+
+def _pairs(network: nn.Module, nodes: Iterable[Node]) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    calls = [node for node in nodes if node.op == "call_module"]
+    targets = [node.target for node in calls]
+    pairs = []
+    for node in calls:
+        norm, before = network.get_submodule(node.target), node.args[0] if node.args else None
+        if not isinstance(norm, nn.BatchNorm2d) or not norm.track_running_stats:
+            continue
+        if not isinstance(before, Node) or before.op != "call_module" or len(before.users) > 1:
+            continue
+        convolution = network.get_submodule(before.target)
+        once = targets.count(node.target) == targets.count(before.target) == 1
+        if type(convolution) is nn.Conv2d and convolution.padding_mode == "zeros" and once:
+            pairs.append((convolution, norm))
+    return pairs
+
+
+def _convolve(self: nn.Conv2d, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o p q"]:
+    (norm,) = self.norm_behind
+    if norm.training:
+        return self._conv_forward(x, self.weight, self.bias)
+    factor = torch.rsqrt(norm.running_var + norm.eps)
+    shift = -norm.running_mean if self.bias is None else self.bias - norm.running_mean
+    if norm.affine:
+        factor = factor * norm.weight
+        shift = torch.addcmul(norm.bias, shift, factor)
+    else:
+        shift = shift * factor
+    kernel = self.weight * factor[:, None, None, None]
+    return F.conv2d(x, kernel, shift, self.stride, self.padding, self.dilation, self.groups)
+
+
+def _activate(self: nn.BatchNorm2d, x: Float[Tensor, "b o p q"]) -> Float[Tensor, "b o p q"]:
+    if self.training:
+        return type(self).forward(self, x)
+    for then in self.children():  # timm's norms with an activation: dropout, then it
+        x = then(x)
+    return x
