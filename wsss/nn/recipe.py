@@ -70,11 +70,18 @@ class ResizedCrop(Recipe):
     min_area: float = Field(0.35, gt=0, le=1)
 
 
+class Square(Recipe):
+    """Resize to a square whatever the shape, then crop or pad at a random offset (C²AM)."""
+
+    kind: Literal["square"] = "square"
+    side: int = Field(512, ge=8)
+
+
 class Augment(Recipe):
     """Random geometry and colour of training images."""
 
     crop: int = Field(512, ge=16, description="Side of the square training crop, pixels.")
-    resize: Annotated[LongSide | ResizedCrop, Field(discriminator="kind")] = LongSide()
+    resize: Annotated[LongSide | ResizedCrop | Square, Field(discriminator="kind")] = LongSide()
     flip: bool = True
     colour_jitter: bool = Field(
         False, description="Brightness, contrast and saturation ±0.3, hue ±0.1."

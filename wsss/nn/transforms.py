@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from wsss.core.images import IGNORE
-from wsss.nn.recipe import Augment, Backbone, LongSide
+from wsss.nn.recipe import Augment, Backbone, LongSide, ResizedCrop, Square
 
 
 def normalise(image: UInt8[np.ndarray, "h w 3"], backbone: Backbone) -> Float[Tensor, "3 h w"]:
@@ -51,7 +51,7 @@ class TrainTransform:
         steps += [v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True)]
         steps += [v2.Normalize(list(backbone.mean), list(backbone.std))]
         self.rest = v2.Compose(steps)
-        if not isinstance(augment.resize, LongSide):
+        if isinstance(augment.resize, ResizedCrop):
             area = (augment.resize.min_area, 1.0)
             self.resized = v2.RandomResizedCrop(augment.crop, scale=area, antialias=True)
 
@@ -67,19 +67,23 @@ class TrainTransform:
         sample: list[Tensor] = [tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1))]
         if mask is not None:
             sample.append(tv_tensors.Mask(torch.from_numpy(mask)))
-        if isinstance(self.augment.resize, LongSide):
-            sample = self._crop(self.rest(self._resize(sample, self.augment.resize)))
-        else:
+        resize = self.augment.resize
+        if isinstance(resize, ResizedCrop):
             sample = self.rest(self.resized(sample))
+        else:
+            sample = self._crop(self.rest(self._resize(sample, resize)))
         image_out = sample[0].as_subclass(Tensor)
         return image_out, (sample[1].as_subclass(Tensor) if mask is not None else None)
 
     @staticmethod
-    def _resize(sample: list[Tensor], bounds: LongSide) -> list[Tensor]:
-        side = int(torch.randint(bounds.min, bounds.max + 1, ()))
-        height, width = sample[0].shape[-2:]
-        scale = side / max(height, width)
-        size = [max(1, round(height * scale)), max(1, round(width * scale))]
+    def _resize(sample: list[Tensor], to: LongSide | Square) -> list[Tensor]:
+        if isinstance(to, Square):
+            size = [to.side, to.side]
+        else:
+            side = int(torch.randint(to.min, to.max + 1, ()))
+            height, width = sample[0].shape[-2:]
+            scale = side / max(height, width)
+            size = [max(1, round(height * scale)), max(1, round(width * scale))]
         return [
             F.resize(item, size, v2.InterpolationMode.BICUBIC)
             if isinstance(item, tv_tensors.Image)

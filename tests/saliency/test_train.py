@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+import torch
+
+from wsss.core.errors import UserError
+from wsss.core.store import MapReader
+from wsss.saliency.extraction import extract
+from wsss.saliency.learner import C2amLearner, at_border
+from wsss.saliency.network import C2am, load_c2am
+from wsss.saliency.recipe import C2amTraining, SaliencyMaps
+from wsss.saliency.train import train
+
+from .conftest import scene, tiny, write_split
+
+
+def run(split, out, recipe=None, **changes):
+    recipe = recipe or tiny()
+    hints = split.maps if recipe.hints else None
+    options = {"hints": hints, "weights": None, "seed": 3, "threads": 1, "out": out} | changes
+    train(recipe, split.images, **options)
+    return out.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(split, tmp_path_factory):
+    return run(split, tmp_path_factory.mktemp("whole") / "c2am.safetensors")
+
+
+def test_same_seed_same_bytes_and_resumed_too(split, tmp_path, monkeypatch, uninterrupted):
+    out = tmp_path / "c2am.safetensors"
+    whole_loss = C2amLearner.loss
+
+    def killed_in_epoch_2(self, batch):
+        if self.current_epoch == 1:
+            raise KeyboardInterrupt
+        return whole_loss(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(C2amLearner, "loss", killed_in_epoch_2)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            run(split, out)
+    assert not out.exists()
+    assert run(split, out) == uninterrupted
+    assert not list(tmp_path.glob(".checkpoints*"))
+
+
+def test_hints_change_the_result_and_c2am_needs_none(split, tmp_path, uninterrupted):
+    without = run(split, tmp_path / "c2am.safetensors", tiny(hints=False))
+    assert without != uninterrupted
+
+
+def test_hints_teach_where_the_foreground_is(split, tmp_path):
+    recipe = tiny(
+        training=C2amTraining(epochs=30, batch_size=5, optimizer=tiny().training.optimizer)
+    )
+    run(split, tmp_path / "c2am.safetensors", recipe)
+    maps = SaliencyMaps(scales=(1.0,), flip=False)
+    extract(maps, tmp_path / "c2am.safetensors", split.images, threads=1, out=tmp_path / "s.h5")
+    with MapReader(tmp_path / "s.h5") as reader:
+        assert reader.header.classes == ("salient",) and len(reader) == 10
+        for i, record in enumerate(reader):
+            inside = scene(i, *record.size)[1][::4, ::4]
+            assert record.maps.shape == (1, *inside.shape) and record.maps.max() > 0.99
+            assert record.maps[0][inside].mean() > 0.2 + record.maps[0][~inside].mean()
+
+
+def test_the_border_is_four_of_28_cells():
+    maps = torch.zeros(2, 1, 28, 14)
+    maps[..., 4:-4, 2:-2] = 1
+    assert len(at_border(maps)) == 2 * (28 * 14 - 20 * 10) and not at_border(maps).any()
+    assert len(at_border(torch.zeros(1, 1, 1, 2))) == 2
+
+
+@pytest.mark.parametrize(("bias", "negative"), [(4.0, True), (-4.0, False)])
+def test_a_salient_border_turns_the_sides_round(bias, negative, split, tmp_path):
+    recipe = tiny(hints=False)
+    learner = C2amLearner(C2am(recipe.backbone), recipe)
+    torch.nn.init.constant_(learner.network.norm.bias, bias)
+    learner.loss([torch.randn(4, 3, 48, 48)])
+    assert learner.negative is negative
+    hinting = C2amLearner(learner.network, tiny())
+    hinting.border.copy_(learner.border)
+    assert not hinting.negative  # hints say which side is the foreground
+
+
+def test_swapped_sides_give_the_negative_map(split, tmp_path):
+    out = tmp_path / "c2am.safetensors"
+    run(split, out, tiny(hints=False))
+    maps, found = SaliencyMaps(scales=(1.0,), flip=False, map_stride=16), []
+    for negative in (False, True):
+        trained = load_c2am(out)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                "wsss.saliency.extraction.load_c2am",
+                lambda _, trained=trained, negative=negative: trained._replace(negative=negative),
+            )
+            extract(maps, out, split.images, threads=1, out=tmp_path / "s.h5")
+        with MapReader(tmp_path / "s.h5") as reader:
+            found.append(np.stack([record.maps for record in reader if record.size == (40, 48)]))
+    assert ((found[0] == 0) | (found[1] == 0)).all() and all(maps.any() for maps in found)
+
+
+BAD = {
+    "another split": (
+        lambda folder: write_split(folder, split="val").maps,
+        "cam.val.h5: split val, but .* has train",
+    ),
+    "other classes": (
+        lambda folder: write_split(folder, classes=("cat", "dog")).maps,
+        "classes cat, dog, but .* has red, blue",
+    ),
+    "missing ids": (
+        lambda folder: write_split(folder, left_out={4, 7}).maps,
+        "no hint for image 'i4'",
+    ),
+    "constant maps": (
+        lambda folder: write_split(folder, maps=np.ones_like).maps,
+        "its maps are constant",
+    ),
+    "empty maps": (
+        lambda folder: write_split(folder, maps=np.zeros_like).maps,
+        "no map reaches hints.threshold 0.4",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_hints_are_told_before_training(name, split, tmp_path, monkeypatch):
+    make, message = BAD[name]
+    monkeypatch.setattr(C2amLearner, "loss", None)
+    with pytest.raises(UserError, match=message):
+        run(split, tmp_path / "c2am.safetensors", hints=make(tmp_path / "other"))
+    assert not (tmp_path / "c2am.safetensors").exists()
+
+
+@pytest.mark.parametrize("hints", [True, False])
+def test_hints_go_with_the_recipe(hints, split, tmp_path):
+    given = None if hints else split.maps
+    with pytest.raises(UserError, match=r"the recipe's hints are (set|null); .*--hints"):
+        run(split, tmp_path / "c2am.safetensors", tiny(hints=hints), hints=given)

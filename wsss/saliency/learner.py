@@ -1,0 +1,78 @@
+"""The training step of C²AM and C²AM-H."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from wsss.core.optimizer import build_optimizer, parameter_groups, poly
+from wsss.core.train import Learner
+from wsss.saliency.hints import hinted
+from wsss.saliency.losses import contrast, disentangle, hint_loss
+from wsss.saliency.network import C2am
+from wsss.saliency.recipe import C2amTrain
+
+
+class C2amLearner(Learner):
+    """L = SimMax(f) + SimMax(b) + SimMin(b, f), and with hints + w · L_h.
+
+    Nothing in C²AM says which side is the foreground. `border` adds up p at the images' border in
+    an epoch, where background is expected; hints settle it, and it is not asked then.
+    """
+
+    def __init__(self, network: C2am, recipe: C2amTrain):
+        super().__init__()
+        self.network, self.recipe = network, recipe
+        self.register_buffer("border", torch.zeros(2, dtype=torch.float64))
+
+    def on_train_epoch_start(self) -> None:
+        """Count the border anew: the last epoch decides."""
+        self.border.zero_()
+
+    def loss(self, batch: Sequence[Tensor]) -> tuple[Float[Tensor, ""], dict[str, Any]]:
+        """The loss of images (b, 3, H, W), and of hints (b, H, W) uint8 if the recipe has any."""
+        images, *rest = batch
+        found = self.network(images)
+        terms = contrast(disentangle(found.features, found.logits), self.recipe.rank_decay)
+        loss = sum(terms.values())
+        logs = {name: term.detach() for name, term in terms.items()}
+        if self.recipe.hints is not None:
+            size = (found.logits.shape[-2], found.logits.shape[-1])
+            where = hinted(rest[0], size, self.recipe.hints.threshold)
+            hints = hint_loss(found.logits, where, self.recipe.hints.label_smoothing)
+            loss = loss + self.recipe.hints.weight * hints
+            logs |= {"hints": hints.detach(), "hinted": where.float().mean()}
+        p = found.logits.detach().sigmoid()
+        logs["salient"] = p.mean()
+        ring = at_border(p)
+        self.border += torch.stack([ring.sum(), torch.tensor(float(ring.numel()))]).to(self.border)
+        return loss, logs
+
+    @property
+    def negative(self) -> bool:
+        """Whether the last epoch's border is more salient than not, and no hint has settled it."""
+        return self.recipe.hints is None and bool(self.border[0] > self.border[1] / 2)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Four parameter groups and the poly schedule, per optimizer step."""
+        recipe = self.recipe.training.optimizer
+        new_layers = [self.network.head, self.network.norm]
+        optimizer = build_optimizer(parameter_groups(self.network, new_layers, recipe), recipe)
+        schedule = poly(optimizer, int(self.trainer.estimated_stepping_batches), recipe.power)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def at_border(maps: Float[Tensor, "b 1 h w"]) -> Float[Tensor, " n"]:
+    """The values at the border: a seventh of each side, 4 of the published 28 cells."""
+    height, width = maps.shape[-2:]
+    inner = torch.ones_like(maps, dtype=torch.bool)
+    y, x = -(-height // 7), -(-width // 7)
+    inner[..., y : height - y, x : width - x] = False
+    return maps[inner]

@@ -1,0 +1,77 @@
+"""Recipes of the saliency stage: C²AM and C²AM-H, what becomes of their maps, and a network."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from wsss.core.recipe import Recipe
+from wsss.core.training_recipe import Optimizer, Training
+from wsss.nn.recipe import Augment, Backbone, LongSide, ResizedCrop, Square
+
+
+class C2amAugment(Augment):
+    """Random geometry and colour, with the defaults of C²AM."""
+
+    crop: int = Field(448, ge=16, description="Side of the square training crop, pixels.")
+    resize: LongSide | ResizedCrop | Square = Field(Square(), discriminator="kind")
+
+
+class C2amOptimizer(Optimizer):
+    """The optimizer, with the defaults of C²AM."""
+
+    lr: float = Field(0.001, gt=0, description="Learning rate of pretrained weights.")
+    head_multiplier: float = Field(1.0, gt=0, description="Learning-rate factor of new layers.")
+
+
+class C2amTraining(Training):
+    """The schedule, with the defaults of C²AM."""
+
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(
+        128, ge=2, description="Images whose foregrounds and backgrounds are compared in pairs."
+    )
+    optimizer: C2amOptimizer = C2amOptimizer()
+
+
+class Hints(Recipe):
+    """Where a CAM is sure of a foreground (C²AM-H)."""
+
+    threshold: float = Field(
+        0.4, gt=0, lt=1, description="A place is hinted where any class reaches it; COCO: 0.3."
+    )
+    weight: float = Field(1.0, gt=0, description="Of the hints' loss beside C²AM's own.")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="ε: the target is 1 − ε/2.")
+
+
+class C2amTrain(Recipe):
+    """What a training job of C²AM or C²AM-H depends on."""
+
+    backbone: Backbone = Backbone()
+    augment: C2amAugment = C2amAugment()
+    training: C2amTraining = C2amTraining()
+    rank_decay: float = Field(
+        0.25, ge=0, description="α: the pair of rank r weighs exp(−α·r) in SimMax."
+    )
+    hints: Hints | None = Field(None, description="null: C²AM. Else C²AM-H.")
+
+    @model_validator(mode="after")
+    def _two_stages_of_one_size(self) -> C2amTrain:
+        if self.backbone.output_stride == 32:
+            raise ValueError(
+                "backbone.output_stride 32 is not for C²AM, which joins the maps of the last two "
+                "stages; give 16 or 8"
+            )
+        return self
+
+
+class SaliencyMaps(Recipe):
+    """How a trained C²AM gives maps."""
+
+    scales: tuple[float, ...] = Field(
+        (0.5, 1.0, 1.5, 2.0), min_length=1, description="Factors of the image's size."
+    )
+    flip: bool = Field(True, description="Also average over the mirrored image.")
+    map_stride: int = Field(4, ge=1, description="Image pixels per map pixel in the file.")
+    precision: Literal["32", "bf16"] = Field("32", description="bf16: autocast to bfloat16.")

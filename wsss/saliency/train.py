@@ -1,0 +1,111 @@
+"""Training C²AM or C²AM-H from images, and class maps as hints, to a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from wsss.core.digest import code_digest
+from wsss.core.errors import UserError
+from wsss.core.images import decode
+from wsss.core.model_file import save_model
+from wsss.core.random import mix
+from wsss.core.store import ImageReader, MapReader, software_versions
+from wsss.core.train import discard_checkpoints, fingerprint, fit
+from wsss.nn.backbones import initialise
+from wsss.nn.datasets import loader_workers
+from wsss.nn.transforms import TrainTransform
+from wsss.saliency.hints import STEPS, HintedImages, hint_map
+from wsss.saliency.learner import C2amLearner
+from wsss.saliency.network import C2am
+from wsss.saliency.recipe import C2amTrain
+
+
+class Images(Dataset):
+    """Items: (image (3, crop, crop) float32,); no label of theirs is read."""
+
+    def __init__(self, images: Path, transform: TrainTransform):
+        self.reader, self.transform = ImageReader(images), transform
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __getitem__(self, index: int) -> tuple[Tensor]:
+        image, _ = self.transform(decode(self.reader[index].data))
+        return (image,)
+
+
+def train(
+    recipe: C2amTrain,
+    images: Path,
+    *,
+    hints: Path | None,
+    weights: Path | None,
+    seed: int,
+    threads: int,
+    out: Path,
+) -> None:
+    """Train C²AM on `images`, or C²AM-H with the class maps `hints`, and write it to `out`.
+
+    hints: a maps file of the same images; None exactly if recipe.hints is null.
+    weights: the file of recipe.backbone.weights; None exactly if that is null.
+    Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
+    Raises UserError before training for hints of another split, of other classes, that lack an
+    image, or that say nothing; for unfit weights, too few images for a batch, and where a training
+    diverges.
+    """
+    if (recipe.hints is None) != (hints is None):
+        remedy = "give their file as --hints" if recipe.hints else "set hints, or leave out --hints"
+        raise UserError(f"the recipe's hints are {'set' if recipe.hints else 'null'}; {remedy}")
+    torch.set_num_threads(threads)
+    transform = TrainTransform(recipe.augment, recipe.backbone)
+    dataset: Dataset = Images(images, transform)
+    if hints is not None and recipe.hints is not None:
+        dataset = HintedImages(images, hints, transform)
+        _require_hints(hints, recipe.hints.threshold)
+    torch.manual_seed(mix(seed, "initialise"))
+    network = C2am(recipe.backbone)
+    initialise(network.backbone, recipe.backbone, weights)
+    learner = C2amLearner(network, recipe)
+    inputs = [path for path in (images, hints, weights) if path is not None]
+    fit(
+        learner,
+        dataset,
+        recipe.training,
+        seed=seed,
+        out=out,
+        resume_key=fingerprint(recipe.to_json(), seed, code_digest(__name__), inputs),
+        workers=loader_workers(threads),
+    )
+    about = {
+        "kind": "c2am",
+        "recipe": recipe.model_dump(mode="json"),
+        "negative": learner.negative,
+        "seed": seed,
+        "software": software_versions(),
+    }
+    save_model(out, network, about)
+    discard_checkpoints(out)
+
+
+def _require_hints(path: Path, threshold: float) -> None:
+    """UserError for maps that hint nowhere, or everywhere in each image that has any."""
+    some = apart = 0
+    with MapReader(path) as reader:
+        for record in reader:
+            sure = hint_map(record) >= threshold * STEPS
+            some += bool(sure.any())
+            apart += bool(sure.any() and not sure.all())
+    if not some:
+        raise UserError(
+            f"{path}: no map reaches hints.threshold {threshold:g}; lower it, or look at the maps "
+            "(wsss cam export)"
+        )
+    if not apart:
+        raise UserError(
+            f"{path}: its maps are constant: where they hint at all, they hint everywhere; look at "
+            "them (wsss cam export) and at the classifier's training"
+        )
