@@ -6,6 +6,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
         "losses": ["disentangle", "hint_loss", "sim_max", "sim_min"],
-        "network": ["C2am"],
+        "c2am": ["C2am"],
     },
 )

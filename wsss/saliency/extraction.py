@@ -1,8 +1,8 @@
-"""Saliency maps of every image of a split, by C²AM, into a maps file of one class."""
+"""Saliency maps of every image of a split, into a maps file of one class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,17 @@ from wsss.core.command import progress
 from wsss.core.images import decode
 from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.nn.inference import augmented_mean, in_order, ready, strided
-from wsss.saliency.network import load_c2am
+from wsss.nn.recipe import Backbone
+from wsss.saliency.c2am import load_c2am
 from wsss.saliency.recipe import SaliencyMaps
+from wsss.saliency.salient_network import load_saliency_network
 
 SALIENT = ("salient",)
+Paths = Path | Sequence[Path]
 
 
-def extract(
-    recipe: SaliencyMaps, model: Path, images: Path | Sequence[Path], *, threads: int, out: Path
+def extract_c2am(
+    recipe: SaliencyMaps, model: Path, images: Paths, *, threads: int, out: Path
 ) -> None:
     """Write C²AM's map of each image to `out`: class 1, "salient", float16 in [0, 1].
 
@@ -35,23 +38,58 @@ def extract(
     sign = -1 if trained.negative else 1
 
     def salient(x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1 h w"]:
+        return (sign * network(x).logits).relu()
+
+    def normalised(mean: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
+        return mean / (mean.amax() + 1e-5)
+
+    _write(recipe, salient, normalised, trained.backbone, images, trained.seed, out)
+
+
+def extract_network(
+    recipe: SaliencyMaps, model: Path, images: Paths, *, threads: int, out: Path
+) -> None:
+    """Write a saliency network's probabilities to `out`: class 1, "salient", float16 in [0, 1].
+
+    The sigmoid of each scale and flip, averaged on the same grid as C²AM's maps.
+    """
+    torch.set_num_threads(threads)
+    trained = load_saliency_network(model)
+    network = ready(trained.network)
+
+    def salient(x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1 h w"]:
+        return network(x).float().sigmoid()
+
+    _write(recipe, salient, lambda mean: mean, trained.backbone, images, trained.seed, out)
+
+
+def _write(
+    recipe: SaliencyMaps,
+    salient: Callable[[Tensor], Tensor],
+    finish: Callable[[Tensor], Tensor],
+    backbone: Backbone,
+    images: Paths,
+    seed: int,
+    out: Path,
+) -> None:
+    def forward(x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1 h w"]:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            return (sign * network(x).logits).relu()
+            return salient(x)
 
     def maps(record: ImageRecord) -> Float32[np.ndarray, "1 h w"]:
         mean = augmented_mean(
-            salient,
+            forward,
             decode(record.data),
-            trained.backbone,
+            backbone,
             scales=recipe.scales,
             flip=recipe.flip,
             size=strided(record.size, recipe.map_stride),
         )
-        return (mean / (mean.amax() + 1e-5)).cpu().numpy()
+        return finish(mean).cpu().numpy()
 
     with ImageReader(images) as reader:
-        more = {"image_labels": "not used", "seed": trained.seed}
-        header = Header("maps", reader.header.split, SALIENT, recipe.to_json(), more)
+        made = {"image_labels": "not used", "seed": seed}
+        header = Header("maps", reader.header.split, SALIENT, recipe.to_json(), made)
         with MapWriter(out, header) as writer:
             bar = progress(in_order(reader, maps), total=len(reader), what="saliency")
             for record, found in bar:

@@ -75,3 +75,52 @@ class SaliencyMaps(Recipe):
     flip: bool = Field(True, description="Also average over the mirrored image.")
     map_stride: int = Field(4, ge=1, description="Image pixels per map pixel in the file.")
     precision: Literal["32", "bf16"] = Field("32", description="bf16: autocast to bfloat16.")
+
+
+class NetworkAugment(Augment):
+    """Random geometry and colour, with PoolNet's defaults: images as they are, some mirrored."""
+
+    resize: LongSide | ResizedCrop | Square = Field(
+        LongSide(min=500, max=500), discriminator="kind", description="VOC's long side is 500."
+    )
+
+
+class NetworkOptimizer(Optimizer):
+    """The optimizer, with the defaults of PoolNet."""
+
+    name: Literal["sgd", "adamw"] = Field("adamw", description="The published code runs Adam.")
+    lr: float = Field(5e-5, gt=0, description="Learning rate of pretrained weights.")
+    weight_decay: float = Field(5e-4, ge=0, description="On weights; biases get none.")
+    head_multiplier: float = Field(1.0, gt=0, description="Learning-rate factor of new layers.")
+    bias_multiplier: float = Field(1.0, gt=0, description="Learning-rate factor of biases.")
+    power: float = Field(
+        0.0, ge=0, description="Poly schedule: lr · (1 − step/steps)^power; 0: constant."
+    )
+
+
+class NetworkTraining(Training):
+    """The schedule, with the defaults of P-NOC's PoolNet."""
+
+    epochs: int = Field(9, ge=1)
+    batch_size: int = Field(1, ge=1)
+    accumulate: int = Field(10, ge=1, description="Batches whose mean gradient makes one step.")
+    optimizer: NetworkOptimizer = NetworkOptimizer()
+
+
+class NetworkTrain(Recipe):
+    """A saliency network and how it learns from pseudo saliency masks."""
+
+    architecture: Literal["poolnet", "unet"] = "poolnet"
+    backbone: Backbone = Backbone(batch_norm="frozen")
+    augment: NetworkAugment = NetworkAugment()
+    training: NetworkTraining = NetworkTraining()
+
+    @model_validator(mode="after")
+    def _trainable(self) -> NetworkTrain:
+        norms = self.architecture == "unet" or self.backbone.batch_norm == "train"
+        if self.training.batch_size == 1 and norms:
+            raise ValueError(
+                "training.batch_size 1 has no batch statistics; raise it, or take poolnet with "
+                "backbone.batch_norm frozen or eval"
+            )
+        return self

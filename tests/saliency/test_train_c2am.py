@@ -4,11 +4,11 @@ import torch
 
 from wsss.core.errors import UserError
 from wsss.core.store import MapReader
-from wsss.saliency.extraction import extract
-from wsss.saliency.learner import C2amLearner, at_border
-from wsss.saliency.network import C2am, load_c2am
+from wsss.saliency.c2am import C2am, load_c2am
+from wsss.saliency.c2am_learner import C2amLearner, at_border
+from wsss.saliency.extraction import extract_c2am
 from wsss.saliency.recipe import C2amTraining, SaliencyMaps
-from wsss.saliency.train import train
+from wsss.saliency.train_c2am import train
 
 from .conftest import scene, tiny, write_split
 
@@ -55,7 +55,9 @@ def test_hints_teach_where_the_foreground_is(split, tmp_path):
     )
     run(split, tmp_path / "c2am.safetensors", recipe)
     maps = SaliencyMaps(scales=(1.0,), flip=False)
-    extract(maps, tmp_path / "c2am.safetensors", split.images, threads=1, out=tmp_path / "s.h5")
+    extract_c2am(
+        maps, tmp_path / "c2am.safetensors", split.images, threads=1, out=tmp_path / "s.h5"
+    )
     with MapReader(tmp_path / "s.h5") as reader:
         assert reader.header.classes == ("salient",) and len(reader) == 10
         for i, record in enumerate(reader):
@@ -94,7 +96,7 @@ def test_swapped_sides_give_the_negative_map(split, tmp_path):
                 "wsss.saliency.extraction.load_c2am",
                 lambda _, trained=trained, negative=negative: trained._replace(negative=negative),
             )
-            extract(maps, out, split.images, threads=1, out=tmp_path / "s.h5")
+            extract_c2am(maps, out, split.images, threads=1, out=tmp_path / "s.h5")
         with MapReader(tmp_path / "s.h5") as reader:
             found.append(np.stack([record.maps for record in reader if record.size == (40, 48)]))
     assert ((found[0] == 0) | (found[1] == 0)).all() and all(maps.any() for maps in found)

@@ -18,9 +18,9 @@ from wsss.core.train import discard_checkpoints, fingerprint, fit
 from wsss.nn.backbones import initialise
 from wsss.nn.datasets import loader_workers
 from wsss.nn.transforms import TrainTransform
+from wsss.saliency.c2am import C2am
+from wsss.saliency.c2am_learner import C2amLearner
 from wsss.saliency.hints import STEPS, HintedImages, hint_map
-from wsss.saliency.learner import C2amLearner
-from wsss.saliency.network import C2am
 from wsss.saliency.recipe import C2amTrain
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from wsss.core.optimizer import build_optimizer, parameter_groups, poly
 from wsss.core.train import Learner
+from wsss.saliency.c2am import C2am
 from wsss.saliency.hints import hinted
 from wsss.saliency.losses import contrast, disentangle, hint_loss
-from wsss.saliency.network import C2am
 from wsss.saliency.recipe import C2amTrain
 
 

@@ -1,0 +1,69 @@
+"""Training a saliency network from images and pseudo saliency masks to a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from wsss.core.digest import code_digest
+from wsss.core.errors import UserError
+from wsss.core.model_file import save_model
+from wsss.core.random import mix
+from wsss.core.store import software_versions
+from wsss.core.train import discard_checkpoints, fingerprint, fit
+from wsss.nn.backbones import initialise
+from wsss.nn.datasets import MaskedImages, loader_workers
+from wsss.nn.transforms import TrainTransform
+from wsss.saliency.extraction import SALIENT
+from wsss.saliency.network_learner import SaliencyLearner
+from wsss.saliency.recipe import NetworkTrain
+from wsss.saliency.salient_network import ARCHITECTURES
+
+
+def train_network(
+    recipe: NetworkTrain,
+    images: Path,
+    masks: Path,
+    *,
+    weights: Path | None,
+    seed: int,
+    threads: int,
+    out: Path,
+) -> None:
+    """Train the recipe's network on the images that have a mask in `masks`, and write it to `out`.
+
+    masks: pseudo saliency, of the one class "salient"; 255 = ignored. No label is read.
+    weights: the file of recipe.backbone.weights; None exactly if that is null.
+    Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
+    Raises UserError for masks of other images or of other classes, unfit weights, too few images
+    for a batch, and a training that diverges.
+    """
+    torch.set_num_threads(threads)
+    dataset = MaskedImages(images, masks, TrainTransform(recipe.augment, recipe.backbone))
+    if dataset.masks.header.classes != SALIENT:
+        raise UserError(
+            f"{masks}: masks of {', '.join(dataset.masks.header.classes)}, not of 'salient'; give "
+            "the masks of wsss saliency masks"
+        )
+    torch.manual_seed(mix(seed, "initialise"))
+    network = ARCHITECTURES[recipe.architecture](recipe.backbone)
+    initialise(network.backbone, recipe.backbone, weights)
+    inputs = [path for path in (images, masks, weights) if path is not None]
+    fit(
+        SaliencyLearner(network, recipe),
+        dataset,
+        recipe.training,
+        seed=seed,
+        out=out,
+        resume_key=fingerprint(recipe.to_json(), seed, code_digest(__name__), inputs),
+        workers=loader_workers(threads),
+    )
+    about = {
+        "kind": "saliency",
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": seed,
+        "software": software_versions(),
+    }
+    save_model(out, network, about)
+    discard_checkpoints(out)
