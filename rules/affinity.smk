@@ -106,7 +106,7 @@ rule affinity_pseudo:
         runtime=720,
     params:
         recipe=recipe("affinity", "pseudo"),
-        code=code("wsss.affinity.pseudo", f"{AFFINITY}/pseudo.{{split}}.h5"),
+        code=code("wsss.crf.pseudo", f"{AFFINITY}/pseudo.{{split}}.h5"),
     message:
         "Make {wildcards.split} pseudo masks with {wildcards.affinity}."
     shell:

@@ -16,6 +16,7 @@ from wsss.crf.cli import app as crf
 from wsss.data.cli import app as data
 from wsss.evaluation.cli import app as evaluation
 from wsss.report.cli import app as report
+from wsss.saliency.cli import app as saliency
 from wsss.segmentation.cli import app as segmentation
 from wsss.status import app as status
 from wsss.weights import app as weights
@@ -33,6 +34,7 @@ for name, stage in {
     "classifier": classifier,
     "cam": cam,
     "crf": crf,
+    "saliency": saliency,
     "affinity": affinity,
     "segmentation": segmentation,
     "evaluation": evaluation,

@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from wsss.affinity.labels import affinity_label, make_labels
-from wsss.affinity.pseudo import make_pseudo_masks, pseudo_mask
-from wsss.affinity.recipe import LabelsRecipe, PseudoRecipe
+from wsss.affinity.recipe import LabelsRecipe
 from wsss.core.errors import UserError
 from wsss.core.maps import label_indices, upsample
 from wsss.core.store import (
@@ -20,7 +19,8 @@ from wsss.core.store import (
     MaskReader,
 )
 from wsss.crf.inference import mean_field
-from wsss.crf.recipe import CrfSettings
+from wsss.crf.pseudo import make_pseudo_masks, pseudo_mask
+from wsss.crf.recipe import CrfSettings, PseudoRecipe
 from wsss.crf.unary import unary_from_labels
 
 IDENTITY = CrfSettings(steps=0)

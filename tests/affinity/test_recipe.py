@@ -10,12 +10,12 @@ from wsss.affinity.recipe import (
     DirectRecipe,
     LabelsRecipe,
     NetworkRecipe,
-    PseudoRecipe,
     RandomWalkRecipe,
     WalkRecipe,
     parse_affinity,
 )
 from wsss.core.errors import UserError
+from wsss.crf.recipe import PseudoRecipe
 
 
 def test_defaults_are_the_published_ones():
@@ -94,6 +94,6 @@ def test_recipe_and_command_line_import_nothing_heavy():
 
 
 def test_workers_of_labels_and_pseudo_masks_do_not_import_torch():
-    code = "import sys, wsss.affinity.labels, wsss.affinity.pseudo; print('torch' in sys.modules)"
+    code = "import sys, wsss.affinity.labels, wsss.crf.pseudo; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

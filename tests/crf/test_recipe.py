@@ -95,6 +95,7 @@ def test_recipes_and_command_line_are_light():
 def test_public_names():
     assert wsss.crf.CrfRecipe is CrfRecipe
     assert {n for n in wsss.crf.__all__ if callable(getattr(wsss.crf, n))} == {
-        "Bilateral", "CrfRecipe", "CrfSettings", "Gaussian", "ImageCrf", "Pairwise", "mean_field",
-        "unary_from_labels", "unary_from_probabilities",
+        "Bilateral", "CrfRecipe", "CrfSettings", "Gaussian", "ImageCrf", "Pairwise", "PseudoRecipe",
+        "make_pseudo_masks", "mean_field", "pseudo_mask", "unary_from_labels",
+        "unary_from_probabilities",
     }  # fmt: skip

@@ -8,7 +8,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "labels": ["affinity_label", "make_labels"],
         "loss": ["affinity_loss"],
         "network": ["AffinityNet"],
-        "pseudo": ["make_pseudo_masks", "pseudo_mask"],
         "walk": ["random_walk"],
     },
 )

@@ -106,8 +106,8 @@ def pseudo_command(
 ) -> None:
     """Write pseudo masks: a background threshold on the maps, then a dense CRF."""
     started = time.monotonic()
-    from wsss.affinity.pseudo import make_pseudo_masks
-    from wsss.affinity.recipe import PseudoRecipe
+    from wsss.crf.pseudo import make_pseudo_masks
+    from wsss.crf.recipe import PseudoRecipe
 
     typed = PseudoRecipe.from_json(recipe)
     make_pseudo_masks(typed, maps, images, workers=workers, out=out)

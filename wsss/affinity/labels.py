@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from wsss.affinity.masks_from_maps import Paths, write_masks
 from wsss.affinity.recipe import LabelsRecipe
 from wsss.core.images import IGNORE
 from wsss.core.maps import label_indices, labels_to_ids, upsample
 from wsss.core.store import MapRecord
 from wsss.crf.inference import ImageCrf
+from wsss.crf.masks_from_maps import Paths, write_masks
 from wsss.crf.unary import unary_from_labels
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from wsss.core.errors import UserError
 from wsss.core.recipe import Recipe, canonical_json, did_you_mean
 from wsss.core.training_recipe import Optimizer, Training
-from wsss.crf.recipe import CrfSettings
+from wsss.crf.recipe import CrfSettings, PseudoRecipe
 from wsss.nn.recipe import Augment, Backbone
 
 STRIDE = 4  # of the boundary map and of the random walk's grid
@@ -90,20 +90,6 @@ class WalkRecipe(Recipe):
     steps: int = Field(256, ge=0, description="Steps of the walk; the papers' 2^8.")
     radius: int = Field(5, ge=2, description="Steps go less far than this, in units of 4 pixels.")
     flip: bool = Field(True, description="Average the boundary with that of the mirrored image.")
-
-
-class PseudoCrf(CrfSettings):
-    """One light iteration, as in P-NOC."""
-
-    steps: int = Field(1, ge=0, description="Mean-field iterations; 0 keeps the labels.")
-    confidence: float = Field(0.9, gt=0, lt=1, description="Probability that a label is right.")
-
-
-class PseudoRecipe(Recipe):
-    """Pseudo masks: a threshold, then a dense CRF."""
-
-    threshold: float = Field(0.3, gt=0, lt=1, description="Score of the background.")
-    crf: PseudoCrf | None = Field(PseudoCrf(), description="null: no CRF.")
 
 
 class RandomWalkRecipe(Recipe):

@@ -14,7 +14,6 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsss.affinity.masks_from_maps import Paths, check_foreground, open_maps
 from wsss.affinity.network import AffinityNet, load_affinity_net
 from wsss.affinity.recipe import STRIDE, WalkRecipe
 from wsss.affinity.walk import random_walk
@@ -23,6 +22,7 @@ from wsss.core.errors import UserError
 from wsss.core.images import decode
 from wsss.core.maps import upsample
 from wsss.core.store import Header, MapRecord, MapWriter
+from wsss.crf.masks_from_maps import Paths, check_foreground, open_maps
 from wsss.nn.inference import device, ready, strided
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise

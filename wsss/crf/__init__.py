@@ -8,7 +8,8 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "inference": ["ImageCrf", "mean_field"],
         "pairwise": ["Bilateral", "Gaussian", "Pairwise"],
         "presets": ["PRESETS"],
-        "recipe": ["CrfRecipe", "CrfSettings"],
+        "pseudo": ["make_pseudo_masks", "pseudo_mask"],
+        "recipe": ["CrfRecipe", "CrfSettings", "PseudoRecipe"],
         "unary": ["unary_from_labels", "unary_from_probabilities"],
     },
 )

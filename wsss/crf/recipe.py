@@ -101,3 +101,17 @@ def _default_preset(data: dict[str, Any], name: PresetName) -> dict[str, Any]:
     if "preset" in data or data.get("pairwise") is not None:
         return data
     return data | {"preset": name}
+
+
+class PseudoCrf(CrfSettings):
+    """One light iteration, as in P-NOC."""
+
+    steps: int = Field(1, ge=0, description="Mean-field iterations; 0 keeps the labels.")
+    confidence: float = Field(0.9, gt=0, lt=1, description="Probability that a label is right.")
+
+
+class PseudoRecipe(Recipe):
+    """Pseudo masks: a threshold, then a dense CRF."""
+
+    threshold: float = Field(0.3, gt=0, lt=1, description="Score of the background.")
+    crf: PseudoCrf | None = Field(PseudoCrf(), description="null: no CRF.")

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from wsss.core.recipe import Recipe
 from wsss.core.training_recipe import Optimizer, Training
+from wsss.crf.recipe import CrfSettings, PseudoRecipe
 from wsss.nn.recipe import Augment, Backbone, LongSide, ResizedCrop, Square
 
 
@@ -124,3 +125,27 @@ class NetworkTrain(Recipe):
                 "backbone.batch_norm frozen or eval"
             )
         return self
+
+
+class PseudoSaliency(PseudoRecipe):
+    """Pseudo saliency masks: a threshold on C²AM's maps, then a dense CRF."""
+
+    threshold: float = Field(0.2, gt=0, lt=1, description="Score of the background; C²AM: 0.3.")
+    crf: CrfSettings | None = Field(CrfSettings(), description="null: no CRF.")
+
+
+class SaliencyRecipe(Recipe):
+    """C²AM or C²AM-H, and a network that learns from what it finds, if there is one.
+
+    The defaults are P-NOC's for VOC: C²AM-H's masks teach a PoolNet.
+    """
+
+    c2am: C2amTrain = C2amTrain(hints=Hints())
+    maps: SaliencyMaps = SaliencyMaps()
+    masks: PseudoSaliency = PseudoSaliency()
+    network: NetworkTrain | None = Field(
+        NetworkTrain(), description="null: C²AM's own maps are the saliency."
+    )
+    predict: SaliencyMaps = Field(
+        SaliencyMaps(scales=(1.0,), flip=False), description="How the network gives maps."
+    )

@@ -7,23 +7,30 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from wsss.affinity.masks_from_maps import Paths, write_masks
-from wsss.affinity.recipe import PseudoRecipe
 from wsss.core.maps import label_indices, labels_to_ids, upsample
 from wsss.core.store import MapRecord
 from wsss.crf.inference import mean_field
+from wsss.crf.masks_from_maps import Paths, write_masks
+from wsss.crf.recipe import PseudoRecipe
 from wsss.crf.unary import unary_from_labels
 
 
 def make_pseudo_masks(
-    recipe: PseudoRecipe, maps: Paths, images: Paths, *, workers: int, out: Path
+    recipe: PseudoRecipe,
+    maps: Paths,
+    images: Paths,
+    *,
+    classes: tuple[str, ...] | None = None,
+    workers: int,
+    out: Path,
 ) -> None:
     """Write the pseudo mask of every record of `maps` (shards) to the masks file `out`.
 
-    Ids, order, split and classes are those of `maps`; no pixel is 255. Raises UserError where maps
-    and images do not belong together.
+    classes: what the maps must be of; None: the images' classes. Ids, order, split and classes of
+    the masks are those of `maps`; no pixel is 255. Raises UserError where maps and images do not
+    belong together.
     """
-    write_masks(pseudo_mask, maps, images, recipe, out, workers, "pseudo masks")
+    write_masks(pseudo_mask, maps, images, recipe, out, workers, "pseudo masks", classes)
 
 
 def pseudo_mask(

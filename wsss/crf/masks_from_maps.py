@@ -22,15 +22,23 @@ Mask = UInt8[np.ndarray, "H W"]
 Work = Callable[[Image, MapRecord, Recipe], Mask]
 
 
-def open_maps(maps: Paths, images: Paths) -> tuple[MapReader, ImageReader]:
+def open_maps(
+    maps: Paths, images: Paths, classes: tuple[str, ...] | None = None
+) -> tuple[MapReader, ImageReader]:
     """Shards of one maps file, and of the images file that holds at least its ids.
 
-    UserError where classes or sizes differ, or the maps have a background of their own.
+    classes: what the maps are of; None: the images' classes. UserError where classes or sizes
+    differ.
     """
     if not maps or not images:
         raise UserError("no maps or images given; give --maps and --images")
     records, pictures = MapReader(maps), ImageReader(images)
-    if records.header.classes != pictures.header.classes:
+    if classes is not None and records.header.classes != classes:
+        raise UserError(
+            f"{records.paths[0]}: maps of {', '.join(records.header.classes)}, not of "
+            f"{', '.join(classes)}; give others"
+        )
+    if classes is None and records.header.classes != pictures.header.classes:
         raise UserError(
             f"{records.paths[0]}: its classes are not those of {pictures.paths[0]}; "
             "make the maps again"
@@ -59,14 +67,21 @@ def check_foreground(record: MapRecord, path: Path) -> None:
 
 
 def write_masks(
-    work: Work, maps: Paths, images: Paths, recipe: Recipe, out: Path, workers: int, what: str
+    work: Work,
+    maps: Paths,
+    images: Paths,
+    recipe: Recipe,
+    out: Path,
+    workers: int,
+    what: str,
+    classes: tuple[str, ...] | None = None,
 ) -> None:
     """Write the mask work(image, record, recipe) of every record of `maps`, in its order, to `out`.
 
     `work` is a module-level function; `what` names it on the progress bar. Images without maps get
     masks of 0. Records are read where they are used, so memory does not grow with the split.
     """
-    records, pictures = open_maps(maps, images)
+    records, pictures = open_maps(maps, images, classes)
     of = records.header
     made = {"source": of.source(), "crf": recipe.model_dump(mode="json")["crf"]}
     header = Header("masks", of.split, of.classes, recipe.to_json(), made)

@@ -1,0 +1,141 @@
+"""Command line of the saliency stage."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsss.core.command import OutOption, RecipeOption, SeedOption, run_card
+
+app = typer.Typer(no_args_is_help=True, help="What is foreground, whatever its class.")
+
+ImageOption = Annotated[Path, typer.Option("--images", help="Images file.")]
+ImagesOption = Annotated[
+    list[Path], typer.Option("--images", help="Images file; repeat it for shards.")
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="Pretrained weights of the backbone.")
+]
+ModelOption = Annotated[Path, typer.Option("--model", help="Trained model.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")]
+
+
+@app.command(
+    "train-c2am",
+    epilog="Example: wsss saliency train-c2am --images train.h5 --hints cam.train.h5 --seed 0 "
+    '--recipe \'{"hints": {"threshold": 0.4}}\' --threads 2 --out c2am.safetensors',
+)
+def train_c2am_command(
+    images: ImageOption,
+    recipe: RecipeOption,
+    out: OutOption,
+    hints: Annotated[
+        Path | None, typer.Option("--hints", help="CAMs of the images, for C²AM-H.")
+    ] = None,
+    weights: WeightsOption = None,
+    seed: SeedOption = 0,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Train C²AM, or C²AM-H with hints; started again after a kill, it resumes."""
+    started = time.monotonic()
+    from wsss.saliency.recipe import C2amTrain
+    from wsss.saliency.train_c2am import train
+
+    typed = C2amTrain.from_json(recipe)
+    train(typed, images, hints=hints, weights=weights, seed=seed, threads=threads, out=out)
+    run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
+
+
+@app.command(
+    "c2am",
+    epilog="Example: wsss saliency c2am --model c2am.safetensors --images train.h5 --recipe '{}' "
+    "--threads 2 --out c2am.train.h5",
+)
+def c2am_command(
+    model: ModelOption,
+    images: ImagesOption,
+    recipe: RecipeOption,
+    out: OutOption,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Write C²AM's map of every image."""
+    started = time.monotonic()
+    from wsss.saliency.extraction import extract_c2am
+    from wsss.saliency.recipe import SaliencyMaps
+
+    typed = SaliencyMaps.from_json(recipe)
+    extract_c2am(typed, model, images, threads=threads, out=out)
+    run_card(out, extract_c2am, typed.to_json(), started, threads=threads)
+
+
+@app.command(
+    "masks",
+    epilog="Example: wsss saliency masks --maps c2am.train.h5 --images train.h5 "
+    "--recipe '{\"threshold\": 0.2}' --workers 4 --out c2am.masks.train.h5",
+)
+def masks_command(
+    maps: Annotated[list[Path], typer.Option("--maps", help="Saliency maps; repeat for shards.")],
+    images: ImagesOption,
+    recipe: RecipeOption,
+    out: OutOption,
+    workers: WorkersOption = 1,
+) -> None:
+    """Write pseudo saliency masks: a threshold and a dense CRF."""
+    started = time.monotonic()
+    from wsss.crf.pseudo import make_pseudo_masks
+    from wsss.saliency.extraction import SALIENT
+    from wsss.saliency.recipe import PseudoSaliency
+
+    typed = PseudoSaliency.from_json(recipe)
+    make_pseudo_masks(typed, maps, images, classes=SALIENT, workers=workers, out=out)
+    run_card(out, make_pseudo_masks, typed.to_json(), started)
+
+
+@app.command(
+    "train",
+    epilog="Example: wsss saliency train --images train.h5 --masks c2am.masks.train.h5 --seed 0 "
+    '--recipe \'{"architecture": "unet"}\' --threads 2 --out network.safetensors',
+)
+def train_command(
+    images: ImageOption,
+    masks: Annotated[Path, typer.Option("--masks", help="Pseudo saliency masks of its images.")],
+    recipe: RecipeOption,
+    out: OutOption,
+    weights: WeightsOption = None,
+    seed: SeedOption = 0,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Train a saliency network on pseudo masks; started again after a kill, it resumes."""
+    started = time.monotonic()
+    from wsss.saliency.recipe import NetworkTrain
+    from wsss.saliency.train_network import train_network
+
+    typed = NetworkTrain.from_json(recipe)
+    train_network(typed, images, masks, weights=weights, seed=seed, threads=threads, out=out)
+    run_card(out, train_network, typed.to_json(), started, seed=seed, threads=threads)
+
+
+@app.command(
+    "predict",
+    epilog="Example: wsss saliency predict --model network.safetensors --images train.h5 "
+    "--recipe '{\"scales\": [1.0]}' --threads 2 --out saliency.train.h5",
+)
+def predict_command(
+    model: ModelOption,
+    images: ImagesOption,
+    recipe: RecipeOption,
+    out: OutOption,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Write a saliency network's map of every image."""
+    started = time.monotonic()
+    from wsss.saliency.extraction import extract_network
+    from wsss.saliency.recipe import SaliencyMaps
+
+    typed = SaliencyMaps.from_json(recipe)
+    extract_network(typed, model, images, threads=threads, out=out)
+    run_card(out, extract_network, typed.to_json(), started, threads=threads)
