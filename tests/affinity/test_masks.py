@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsss.affinity.labels import affinity_label, make_labels
+from wsss.affinity.labels import affinity_label, make_labels, salient_label
 from wsss.affinity.recipe import LabelsRecipe
 from wsss.core.errors import UserError
 from wsss.core.maps import label_indices, upsample
@@ -62,6 +62,58 @@ def test_labels_are_two_independent_crfs():
     want[(f == 0) & (b > 0)] = 255
     assert (label == want).all()
     assert {0, 1, 3, 255} <= set(np.unique(label))
+
+
+def test_labels_with_saliency_by_hand_without_smoothing():
+    maps = [
+        [[0.9, 0.2, 0.04, 0.0], [0.1, 0.5, 0.05, 0.6]],
+        [[0.1, 0.5, 0.02, 0.0], [0.2, 0.3, 0.00, 0.0]],
+    ]
+    salient = record([[[0.9, 0.2, 0.1, 0.0], [0.3, 0.05, 0.2, 0.0]]], [1], (2, 4))
+    recipe = LabelsRecipe(foreground=0.4, background=0.1, salient=0.15, crf=IDENTITY)
+    label = salient_label(image((2, 4)), record(maps, [2, 5], (2, 4)), salient, recipe)
+    # A class where it is salient too; background where it is not; 255 where only salient.
+    assert label.tolist() == [[2, 5, 0, 0], [255, 0, 255, 0]]
+
+
+def test_labels_with_saliency_are_a_crf_on_the_other_ones_result():
+    rng = np.random.default_rng(6)
+    picture = np.array(Image.fromarray(image((6, 7))).resize((27, 23), Image.Resampling.BICUBIC))
+    seeds = record(rng.random((2, 6, 7)), [1, 3], (23, 27))
+    salient = record(rng.random((1, 6, 7)), [1], (23, 27))
+    recipe = LabelsRecipe(foreground=0.5, salient=0.4)
+    label = salient_label(picture, seeds, salient, recipe)
+
+    def smooth(labels, n):
+        unary = unary_from_labels(labels, n, 0.7)
+        return mean_field(picture, unary, preset="labels", steps=10).argmax(0)
+
+    b = smooth((upsample(salient.maps, (23, 27))[0] > 0.4).astype(np.uint8), 2)
+    f = smooth((b * label_indices(upsample(seeds.maps, (23, 27)), 0.5)).astype(np.uint8), 3)
+    want = np.array([0, 1, 3])[f]
+    want[(f == 0) & (b == 1)] = 255
+    assert (label == want).all() and {0, 255} < set(np.unique(label))
+
+
+def test_saliency_of_other_images_or_of_classes_is_refused(files, tmp_path):
+    def make(path, classes, names):
+        with MapWriter(path, Header("maps", "train", classes)) as writer:
+            for name in names:
+                size = ImageReader(files.images)[name].size
+                writer.add(name, size, np.array([1]), np.ones((1, 2, 2), np.float32))
+        return path
+
+    names = ImageReader(files.images).ids
+    run = {"workers": 1, "out": tmp_path / "labels.h5"}
+    some = make(tmp_path / "some.h5", ("salient",), names[:-1])
+    with pytest.raises(UserError, match=f"some.h5: no saliency of '{names[-1]}'"):
+        make_labels(LabelsRecipe(), [files.maps], [files.images], saliency=[some], **run)
+    other = make(tmp_path / "other.h5", ("cat",), names)
+    with pytest.raises(UserError, match="maps of cat, not of salient"):
+        make_labels(LabelsRecipe(), [files.maps], [files.images], saliency=[other], **run)
+    whole = make(tmp_path / "whole.h5", ("salient",), names)
+    make_labels(LabelsRecipe(crf=IDENTITY), [files.maps], [files.images], saliency=[whole], **run)
+    assert not any((mask == 0).any() for _, mask in list(MaskReader(run["out"]))[:-1])
 
 
 def test_pseudo_mask_without_crf_is_the_argmax_and_with_crf_follows_the_image():

@@ -30,6 +30,9 @@ def labels_command(
     images: ImagesOption,
     recipe: RecipeOption,
     out: OutOption,
+    saliency: Annotated[
+        list[Path], typer.Option("--saliency", help="Saliency maps; repeat it for shards.")
+    ] = [],  # noqa: B006
     workers: WorkersOption = 1,
 ) -> None:
     """Write affinity labels: sure classes, sure background, and 255 between them."""
@@ -38,7 +41,7 @@ def labels_command(
     from wsss.affinity.recipe import LabelsRecipe
 
     typed = LabelsRecipe.from_json(recipe)
-    make_labels(typed, maps, images, workers=workers, out=out)
+    make_labels(typed, maps, images, saliency=saliency, workers=workers, out=out)
     run_card(out, make_labels, typed.to_json(), started)
 
 

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
 from wsss.affinity.recipe import LabelsRecipe
+from wsss.core.errors import UserError
 from wsss.core.images import IGNORE
 from wsss.core.maps import label_indices, labels_to_ids, upsample
-from wsss.core.store import MapRecord
+from wsss.core.store import MapReader, MapRecord
 from wsss.crf.inference import ImageCrf
-from wsss.crf.masks_from_maps import Paths, write_masks
+from wsss.crf.masks_from_maps import Paths, open_maps, write_masks
 from wsss.crf.unary import unary_from_labels
 
 
 def make_labels(
-    recipe: LabelsRecipe, maps: Paths, images: Paths, *, workers: int, out: Path
+    recipe: LabelsRecipe,
+    maps: Paths,
+    images: Paths,
+    *,
+    saliency: Paths = (),
+    workers: int,
+    out: Path,
 ) -> None:
     """Write the affinity labels of every record of `maps` (shards) to the masks file `out`.
 
-    Ids, order, split and classes are those of `maps`. Raises UserError where maps and images do
-    not belong together.
+    saliency: a maps file of the one class "salient" (or its shards), which then says what is
+    background; none: low class maps do. Ids, order, split and classes are those of `maps`. Raises
+    UserError where maps, images and saliency do not belong together.
     """
-    write_masks(affinity_label, maps, images, recipe, out, workers, "affinity labels")
+    work = affinity_label
+    if saliency:
+        records, _ = open_maps(saliency, images, ("salient",))
+        missing = [name for name in MapReader(maps).ids if name not in records]
+        if missing:
+            raise UserError(
+                f"{records.paths[0]}: no saliency of '{missing[0]}'; give that of all images"
+            )
+        work = partial(_with_saliency, records)
+    write_masks(work, maps, images, recipe, out, workers, "affinity labels")
 
 
 def affinity_label(
@@ -46,4 +64,40 @@ def affinity_label(
     foreground, background = refined(recipe.foreground), refined(recipe.background)
     label = labels_to_ids(foreground, record.classes)
     label[(foreground == 0) & (background > 0)] = IGNORE
+    return label
+
+
+def _with_saliency(
+    saliency: MapReader,
+    image: UInt8[np.ndarray, "H W 3"],
+    record: MapRecord,
+    recipe: LabelsRecipe,
+) -> UInt8[np.ndarray, "H W"]:
+    return salient_label(image, record, saliency[record.id], recipe)
+
+
+def salient_label(
+    image: UInt8[np.ndarray, "H W 3"],
+    record: MapRecord,
+    saliency: MapRecord,
+    recipe: LabelsRecipe,
+) -> UInt8[np.ndarray, "H W"]:
+    """Class ids, 0 for sure background and 255 for uncertain, where saliency is known (P-NOC).
+
+    B is the label CRF of [saliency > salient], F that of B · argmax[foreground; maps]; F's class
+    where F > 0, 0 where both are 0, else 255: salient, but of no class for sure.
+    """
+    size = image.shape[:2]
+    steps, confidence = recipe.crf.steps, recipe.crf.confidence
+    salient = (upsample(saliency.maps, size)[0] > recipe.salient).astype(np.uint8)
+    two = ImageCrf(image, recipe.crf.kernels(), 2)
+    salient = two.infer(unary_from_labels(salient, 2, confidence), steps).argmax(0)
+
+    seeds = label_indices(upsample(record.maps, size), recipe.foreground)
+    seeds[salient == 0] = 0
+    num_labels = len(record.classes) + 1
+    crf = ImageCrf(image, recipe.crf.kernels(), num_labels)
+    found = crf.infer(unary_from_labels(seeds, num_labels, confidence), steps).argmax(0)
+    label = labels_to_ids(found, record.classes)
+    label[(found == 0) & (salient > 0)] = IGNORE
     return label

@@ -24,6 +24,13 @@ class LabelsRecipe(Recipe):
     background: float = Field(
         0.05, gt=0, lt=1, description="Background score against which background is sure."
     )
+    salient: float = Field(
+        0.10,
+        gt=0,
+        lt=1,
+        description="With saliency, in place of `background`: score above which a pixel is "
+        "salient. COCO: 0.8.",
+    )
     crf: CrfSettings = Field(CrfSettings(), description="Run on either labelling.")
 
     @model_validator(mode="after")
