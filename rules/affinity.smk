@@ -5,6 +5,7 @@ rule affinity_labels:
     input:
         maps=f"{CAM}/cam.train.h5",
         images="results/{dataset}/data/train.h5",
+        saliency=saliency_maps,
     output:
         f"{AFFINITY}/labels.train.h5",
     log:
@@ -20,11 +21,15 @@ rule affinity_labels:
     params:
         recipe=recipe("affinity", "labels"),
         code=code("wsss.affinity.labels", f"{AFFINITY}/labels.train.h5"),
+        saliency=lambda wildcards, input: (
+            ["--saliency", input.saliency] if input.saliency else []
+        ),
     message:
         "Make affinity labels {wildcards.affinity} from {wildcards.cam}."
     shell:
         "python -m wsss --log {log:q} affinity labels --recipe {params.recipe:q}"
-        " --maps {input.maps:q} --images {input.images:q} --workers {threads} --out {output:q}"
+        " --maps {input.maps:q} --images {input.images:q} {params.saliency:q}"
+        " --workers {threads} --out {output:q}"
 
 
 rule affinity_train:

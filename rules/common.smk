@@ -30,7 +30,8 @@ except UserError as error:
 
 SEED = "results/{dataset}/seed{seed}"
 CAM = f"{SEED}/{{classifier}}/{{cam}}"
-AFFINITY = f"{CAM}/{{saliency}}/{{affinity}}"
+SALIENCY = f"{CAM}/{{saliency}}"
+AFFINITY = f"{SALIENCY}/{{affinity}}"
 
 
 wildcard_constraints:
@@ -122,6 +123,20 @@ def cam_masks(wildcards):
     if json.loads(recipe("cam")(wildcards))["images"] == "all":
         return []
     return f"results/{wildcards.dataset}/data/{wildcards.split}.masks.h5"
+
+
+def hints(wildcards):
+    """The CAMs that C²AM-H takes its hints from; nothing for C²AM."""
+    wanted = json.loads(recipe("saliency", "c2am")(wildcards))["hints"]
+    return f"{CAM}/cam.train.h5" if wanted else []
+
+
+def saliency_maps(wildcards):
+    """The maps that say what is salient: the network's if there is one, else C²AM's."""
+    if wildcards.saliency == "none":
+        return []
+    network = json.loads(recipe("saliency")(wildcards))["network"]
+    return f"{SALIENCY}/{'saliency' if network else 'c2am'}.train.h5"
 
 
 def memory(megabytes):

@@ -106,6 +106,17 @@ def all_curves():
     ]
 
 
+def left_out(experiment, stage):
+    """Jobs of a stage that the experiment's recipe has no use for."""
+    if stage == "affinity" and is_direct(experiment):
+        return tree.WITHOUT_WALK
+    if stage == "saliency" and experiment.saliency != "none":
+        return (
+            () if CONFIG.saliency[experiment.saliency].network else tree.WITHOUT_NETWORK
+        )
+    return ()
+
+
 def cell_files(table, experiment, seed, column):
     """What a table cell of one seed is read from: an eval.json, or the benchmark files of jobs."""
     if table.kind == "metrics":
@@ -122,10 +133,9 @@ def cell_files(table, experiment, seed, column):
                 experiment.model_copy(update={"classifier": name}),
                 seed,
                 column,
-                direct=False,
             )
         ]
-    return tree.timed(experiment, seed, column, direct=is_direct(experiment))
+    return tree.timed(experiment, seed, column, left_out=left_out(experiment, column))
 
 
 def table_rows(name):

@@ -23,6 +23,7 @@ from wsss.data.recipe import DataRecipe
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.experiment import Experiment
 from wsss.report.recipe import CLASSIFIER, GalleryRecipe, Metric, TableRecipe
+from wsss.saliency.recipe import SaliencyRecipe
 from wsss.segmentation.recipe import SegmentationRecipe
 from wsss.tree import MAKERS, RESERVED, TIMED
 
@@ -38,6 +39,7 @@ class Config(BaseModel):
     classifier: dict[str, AnyClassifier] = {}
     cam: dict[str, CamRecipe] = {}
     crf: dict[str, CrfRecipe] = {}
+    saliency: dict[str, SaliencyRecipe] = {}
     affinity: dict[str, AffinityRecipe] = {}
     segmentation: dict[str, SegmentationRecipe] = {}
     evaluation: EvaluationRecipe = EvaluationRecipe()
@@ -58,7 +60,17 @@ class Config(BaseModel):
         return canonical_json(value)
 
 
-NAMED = ("dataset", "classifier", "cam", "crf", "affinity", "segmentation", "experiments", "tables")
+NAMED = (
+    "dataset",
+    "classifier",
+    "cam",
+    "crf",
+    "saliency",
+    "affinity",
+    "segmentation",
+    "experiments",
+    "tables",
+)
 
 
 def parse(data: dict[str, Any], files: Iterable[Path | str] = ()) -> Config:
@@ -137,10 +149,10 @@ def _cross_check(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
     yield from _check_ordinary(config)
     for name, e in config.experiments.items():
         at = f"experiments.{name}"
-        for stage in ("dataset", "classifier", "cam", "affinity", "segmentation"):
+        for stage in ("dataset", "classifier", "cam", "saliency", "affinity", "segmentation"):
             choice = getattr(e, stage)
             known = list(getattr(config, stage))
-            if choice is not None and choice not in known:
+            if choice not in (None, *known) and (stage, choice) != ("saliency", "none"):
                 hint = did_you_mean(choice, known)
                 yield (
                     ("experiments", name, stage),
@@ -209,6 +221,8 @@ def _check_chain(config: Config, name: str, e: Experiment) -> Iterable[tuple[tup
         for before, after in itertools.pairwise(chain):
             if getattr(e, after) and not getattr(e, before):
                 yield path, f"{at}: {after} needs a {before} recipe; add `{before}: …`"
+        if e.saliency != "none" and not e.cam:
+            yield path, f"{at}: saliency needs a cam recipe; add `cam: …`"
         yield from _check_cam_images(config, name, e)
     for stage in ("affinity", "segmentation"):
         recipe = getattr(config, stage).get(getattr(e, stage))
@@ -223,7 +237,7 @@ def _check_cam_images(
     if cam is None or data is None or cam.images == "all":
         return
     path, at = ("experiments", name), f"experiments.{name}"
-    if e.affinity is not None:
+    if e.affinity is not None or e.saliency != "none":
         yield path, f"{at}: cam '{e.cam}' has maps of images with masks only; set images: all in it"
     for split in ("train", "val"):
         if not data.masks_for(split, "evaluation"):
@@ -245,10 +259,19 @@ def missing_surroundings(config: Config) -> list[str]:
             problems += _missing(f"dataset.{e.dataset}.root", root, folder=True)
         chosen = [("classifier", name) for name in classifiers(config, e.classifier)]
         chosen += [(stage, getattr(e, stage)) for stage in ("affinity", "segmentation")]
-        for stage, name in chosen:
-            weights = _weights(getattr(config, stage)[name]) if name else None
+        trained = [
+            (f"{stage}.{name}", getattr(config, stage)[name]) for stage, name in chosen if name
+        ]
+        if e.saliency != "none":
+            saliency = config.saliency[e.saliency]
+            parts = {"c2am": saliency.c2am, "network": saliency.network}
+            trained += [
+                (f"saliency.{e.saliency}.{key}", part) for key, part in parts.items() if part
+            ]
+        for place, recipe in trained:
+            weights = _weights(recipe)
             if weights not in (None, "classifier") and not weights.startswith("timm:"):
-                problems += _missing(f"{stage}.{name}: weights", weights, folder=False)
+                problems += _missing(f"{place}: weights", weights, folder=False)
     return list(dict.fromkeys(problems))
 
 

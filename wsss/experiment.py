@@ -15,7 +15,7 @@ class Experiment(Recipe):
     dataset: str
     classifier: str | None = None
     cam: str | None = None
-    saliency: Literal["none"] = "none"
+    saliency: str = Field("none", description="none: affinity labels from the CAM alone.")
     affinity: str | None = None
     segmentation: str | None = None
     supervision: Literal["pseudo-masks", "ground-truth"] = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from wsss.experiment import Experiment
 
 # Which stage makes a file of this name; also the order of a gallery's columns.
@@ -16,12 +18,10 @@ def folder(experiment: Experiment, seed: int, stage: str) -> str | None:
     if e.supervision == "ground-truth":
         last = f"{path}/ground-truth/{e.segmentation}"
         return {"classifier": path if e.classifier else None, "segmentation": last}.get(stage)
-    for level in ("classifier", "cam", "affinity", "segmentation"):
+    for level in ("classifier", "cam", "saliency", "affinity", "segmentation"):
         choice = getattr(e, level)
-        if choice is None:
+        if choice is None or (level == stage == "saliency" and choice == "none"):
             return None
-        if level == "affinity":
-            path += f"/{e.saliency}"
         path += f"/{choice}" if level != "classifier" else ""
         if level == stage:
             return path
@@ -44,6 +44,7 @@ def evaluated(experiment: Experiment, seed: int, column: str, split: str) -> str
 _JOBS = {
     "classifier": ["model"],
     "cam": ["cam.train", "cam.val"],
+    "saliency": ["c2am", "c2am.train", "c2am.masks.train", "network", "saliency.train"],
     "affinity": [
         "labels.train",
         "model",
@@ -63,13 +64,20 @@ def timed_crf(experiment: Experiment, seed: int, column: str, split: str) -> lis
     return [f"{place}/log/{name}.benchmark.tsv"]
 
 
-def timed(experiment: Experiment, seed: int, stage: str, *, direct: bool) -> list[str]:
-    """Snakemake's benchmark files of a stage's jobs; direct: pseudo masks without a random walk."""
+# Jobs that recipes may leave out: all of an affinity without a walk but its pseudo masks, and the
+# saliency network.
+WITHOUT_WALK = tuple(job for job in _JOBS["affinity"] if "pseudo" not in job)
+WITHOUT_NETWORK = ("c2am.masks.train", "network", "saliency.train")
+
+
+def timed(
+    experiment: Experiment, seed: int, stage: str, *, left_out: Collection[str] = ()
+) -> list[str]:
+    """Snakemake's benchmark files of a stage's jobs but those left out."""
     if stage == "data":
         data = f"results/{experiment.dataset}/data/log"
         return [f"{data}/{split}.benchmark.tsv" for split in ("train", "val")]
     place = folder(experiment, seed, stage)
     if place is None:
         return []
-    jobs = [job for job in _JOBS[stage] if not (direct and stage == "affinity") or "pseudo" in job]
-    return [f"{place}/log/{job}.benchmark.tsv" for job in jobs]
+    return [f"{place}/log/{job}.benchmark.tsv" for job in _JOBS[stage] if job not in left_out]

@@ -1,0 +1,146 @@
+"""C²AM or C²AM-H on the CAMs' images, and a network that learns from what it finds."""
+
+
+rule saliency_train_c2am:
+    input:
+        images="results/{dataset}/data/train.h5",
+        hints=hints,
+        weights=weights("saliency", "c2am"),
+    output:
+        f"{SALIENCY}/c2am.safetensors",
+    log:
+        f"{SALIENCY}/log/c2am.log",
+    benchmark:
+        f"{SALIENCY}/log/c2am.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(12000),
+        runtime=1440,
+        gpu=1,
+    params:
+        recipe=recipe("saliency", "c2am"),
+        code=code("wsss.saliency.train_c2am", f"{SALIENCY}/c2am.safetensors"),
+        hints=lambda wildcards, input: ["--hints", input.hints] if input.hints else [],
+        weights=lambda wildcards, input: (
+            ["--weights", input.weights] if input.weights else []
+        ),
+    message:
+        "Train C²AM {wildcards.saliency} on {wildcards.dataset}, seed {wildcards.seed}."
+    shell:
+        "python -m wsss --log {log:q} saliency train-c2am --recipe {params.recipe:q}"
+        " --images {input.images:q} {params.hints:q} {params.weights:q}"
+        " --seed {wildcards.seed} --threads {threads} --out {output:q}"
+
+
+rule saliency_c2am:
+    input:
+        model=f"{SALIENCY}/c2am.safetensors",
+        images="results/{dataset}/data/{split}.h5",
+    output:
+        f"{SALIENCY}/c2am.{{split}}.h5",
+    log:
+        f"{SALIENCY}/log/c2am.{{split}}.log",
+    benchmark:
+        f"{SALIENCY}/log/c2am.{{split}}.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(6000),
+        runtime=480,
+        gpu=1,
+    params:
+        recipe=recipe("saliency", "maps"),
+        code=code("wsss.saliency.extraction", f"{SALIENCY}/c2am.{{split}}.h5"),
+    message:
+        "Extract {wildcards.saliency} maps of {wildcards.split}."
+    shell:
+        "python -m wsss --log {log:q} saliency c2am --recipe {params.recipe:q}"
+        " --model {input.model:q} --images {input.images:q} --threads {threads} --out {output:q}"
+
+
+rule saliency_masks:
+    input:
+        maps=f"{SALIENCY}/c2am.train.h5",
+        images="results/{dataset}/data/train.h5",
+    output:
+        f"{SALIENCY}/c2am.masks.train.h5",
+    log:
+        f"{SALIENCY}/log/c2am.masks.train.log",
+    benchmark:
+        f"{SALIENCY}/log/c2am.masks.train.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 16
+    resources:
+        mem_mb=memory(8000),
+        runtime=720,
+    params:
+        recipe=recipe("saliency", "masks"),
+        code=code("wsss.crf.pseudo", f"{SALIENCY}/c2am.masks.train.h5"),
+    message:
+        "Make pseudo saliency masks of {wildcards.saliency}."
+    shell:
+        "python -m wsss --log {log:q} saliency masks --recipe {params.recipe:q}"
+        " --maps {input.maps:q} --images {input.images:q} --workers {threads} --out {output:q}"
+
+
+rule saliency_train:
+    input:
+        images="results/{dataset}/data/train.h5",
+        masks=f"{SALIENCY}/c2am.masks.train.h5",
+        weights=weights("saliency", "network"),
+    output:
+        f"{SALIENCY}/network.safetensors",
+    log:
+        f"{SALIENCY}/log/network.log",
+    benchmark:
+        f"{SALIENCY}/log/network.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(12000),
+        runtime=1440,
+        gpu=1,
+    params:
+        recipe=recipe("saliency", "network"),
+        code=code("wsss.saliency.train_network", f"{SALIENCY}/network.safetensors"),
+        weights=lambda wildcards, input: (
+            ["--weights", input.weights] if input.weights else []
+        ),
+    message:
+        "Train the saliency network of {wildcards.saliency}, seed {wildcards.seed}."
+    shell:
+        "python -m wsss --log {log:q} saliency train --recipe {params.recipe:q}"
+        " --images {input.images:q} --masks {input.masks:q} {params.weights:q}"
+        " --seed {wildcards.seed} --threads {threads} --out {output:q}"
+
+
+rule saliency_predict:
+    input:
+        model=f"{SALIENCY}/network.safetensors",
+        images="results/{dataset}/data/{split}.h5",
+    output:
+        f"{SALIENCY}/saliency.{{split}}.h5",
+    log:
+        f"{SALIENCY}/log/saliency.{{split}}.log",
+    benchmark:
+        f"{SALIENCY}/log/saliency.{{split}}.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 8
+    resources:
+        mem_mb=memory(6000),
+        runtime=480,
+        gpu=1,
+    params:
+        recipe=recipe("saliency", "predict"),
+        code=code("wsss.saliency.extraction", f"{SALIENCY}/saliency.{{split}}.h5"),
+    message:
+        "Predict the saliency of {wildcards.split} by {wildcards.saliency}."
+    shell:
+        "python -m wsss --log {log:q} saliency predict --recipe {params.recipe:q}"
+        " --model {input.model:q} --images {input.images:q} --threads {threads} --out {output:q}"
