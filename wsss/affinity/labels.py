@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from wsss.affinity.recipe import LabelsRecipe
 from wsss.core.errors import UserError
 from wsss.core.images import IGNORE
-from wsss.core.maps import label_indices, labels_to_ids, upsample
+from wsss.core.maps import SALIENT, label_indices, labels_to_ids, upsample
 from wsss.core.store import MapReader, MapRecord
 from wsss.crf.inference import ImageCrf
 from wsss.crf.masks_from_maps import Paths, open_maps, write_masks
@@ -35,7 +35,7 @@ def make_labels(
     """
     work = affinity_label
     if saliency:
-        records, _ = open_maps(saliency, images, ("salient",))
+        records, _ = open_maps(saliency, images, SALIENT)
         missing = [name for name in MapReader(maps).ids if name not in records]
         if missing:
             raise UserError(

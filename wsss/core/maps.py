@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float32, Int, Integer, UInt8
 
+SALIENT = ("salient",)  # the classes of maps and masks that tell foreground from background only
+
 
 def upsample(
     maps: Float[np.ndarray, "k h w"], size: tuple[int, int]

@@ -13,13 +13,15 @@ from jaxtyping import Float, Int, Int64, UInt8
 from wsss.core.command import progress
 from wsss.core.errors import UserError
 from wsss.core.evaluation_file import train_threshold
-from wsss.core.maps import upsample
+from wsss.core.maps import SALIENT, upsample
 from wsss.core.parallel import imap
 from wsss.core.store import ImageReader, MapReader, MaskReader
+from wsss.evaluation.agnostic import AgnosticMasks, Measure
 from wsss.evaluation.checks import check_splits, listed
 from wsss.evaluation.confusion import confusion_matrix
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.evaluation.record import Threshold, curve_values, document, figures
+from wsss.evaluation.saliency_measures import summary
 from wsss.evaluation.sweep import Sweep
 
 
@@ -39,11 +41,15 @@ def evaluate_maps(
     of `threshold_from` (the evaluation of the same maps on train); the threshold reported is that
     one, or else the best on these very images. Maps with a background channel are arg-max'ed; with
     `image_labels`, an images file, only over the background and the labels it gives each image.
+    Maps of the one class "salient" are scored against every class of the masks as one, and in
+    `metrics` have mae, f_beta and s_measure besides.
 
     Raises UserError for images without maps, other classes or sizes, or a threshold_from that
     is not of maps on train.
     """
-    reader, truth = MapReader(maps), MaskReader(masks)
+    reader = MapReader(maps)
+    salient = reader.header.classes == SALIENT
+    truth = AgnosticMasks(masks) if salient else MaskReader(masks)
     if reader.header.classes != truth.header.classes:
         raise UserError(
             f"{masks}: classes {', '.join(truth.header.classes)}, but {maps[0]} has "
@@ -92,7 +98,7 @@ def evaluate_maps(
     else:
         chosen = Threshold(trained, "chosen on train", str(threshold_from))
     at_chosen = int(np.flatnonzero(curve.thresholds == chosen.value)[0])
-    return document(
+    found = document(
         kind="maps",
         threshold=chosen,
         confusion=curve.confusion[at_chosen],
@@ -103,6 +109,10 @@ def evaluate_maps(
         curve=curve_values(curve),
         **shared,
     )
+    if isinstance(truth, AgnosticMasks):
+        images = list(imap(Measure(reader, truth), ids, workers))
+        found["metrics"] |= summary(images)
+    return found
 
 
 @dataclass

@@ -86,8 +86,8 @@ def masks_command(
 ) -> None:
     """Write pseudo saliency masks: a threshold and a dense CRF."""
     started = time.monotonic()
+    from wsss.core.maps import SALIENT
     from wsss.crf.pseudo import make_pseudo_masks
-    from wsss.saliency.extraction import SALIENT
     from wsss.saliency.recipe import PseudoSaliency
 
     typed = PseudoSaliency.from_json(recipe)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from wsss.core.command import progress
 from wsss.core.images import decode
+from wsss.core.maps import SALIENT
 from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.nn.inference import augmented_mean, in_order, ready, strided
 from wsss.nn.recipe import Backbone
@@ -19,7 +20,6 @@ from wsss.saliency.c2am import load_c2am
 from wsss.saliency.recipe import SaliencyMaps
 from wsss.saliency.salient_network import load_saliency_network
 
-SALIENT = ("salient",)
 Paths = Path | Sequence[Path]
 
 

@@ -8,6 +8,7 @@ import torch
 
 from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
+from wsss.core.maps import SALIENT
 from wsss.core.model_file import save_model
 from wsss.core.random import mix
 from wsss.core.store import software_versions
@@ -15,7 +16,6 @@ from wsss.core.train import discard_checkpoints, fingerprint, fit
 from wsss.nn.backbones import initialise
 from wsss.nn.datasets import MaskedImages, loader_workers
 from wsss.nn.transforms import TrainTransform
-from wsss.saliency.extraction import SALIENT
 from wsss.saliency.network_learner import SaliencyLearner
 from wsss.saliency.recipe import NetworkTrain
 from wsss.saliency.salient_network import ARCHITECTURES
