@@ -58,6 +58,7 @@ ONE_VALUE = {
     "objective": "another objective is another recipe",
     "ordinary": "another one is another training, which the study has not",
     "architecture": "DeepLabV3+ is the only one",
+    "images": "with-masks excludes the affinity, which the study has",
     "unary": "decided by the file that is refined",
     "alpha": "belongs to another unary",
     "threshold_on": "excludes threshold, which is edited elsewhere",
