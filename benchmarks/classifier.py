@@ -21,6 +21,7 @@ from wsss.classifier.learner import ClassifierLearner
 from wsss.classifier.losses import Criterion
 from wsss.classifier.objective import build_objective
 from wsss.classifier.recipe import AnyClassifier, parse_classifier
+from wsss.core.memory import keep_freed_memory
 from wsss.core.recipe import canonical_json
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.inference import device
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bf16", action="store_true")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as every training does
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     images = torch.randn(arguments.batch, 3, arguments.crop, arguments.crop, device=device())
