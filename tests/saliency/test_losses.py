@@ -22,12 +22,10 @@ def unit(*degrees):
 
 def test_foreground_and_background_share_out_the_features():
     features = torch.tensor([[[[1.0, 3.0]], [[5.0, 0.0]]]])  # two channels, two places
-    p = torch.tensor([0.25, 1.0])
     logits = torch.tensor([[[[math.log(1 / 3), 40.0]]]])  # σ = 0.25 and 1
     found = disentangle(features, logits)
     torch.testing.assert_close(found.foreground, torch.tensor([[(0.25 + 3) / 2, 1.25 / 2]]))
     torch.testing.assert_close(found.background, torch.tensor([[0.75 / 2, 3.75 / 2]]))
-    assert p.sum() == 1.25
 
 
 def test_cosines_do_not_depend_on_length_and_are_clamped():

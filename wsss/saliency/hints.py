@@ -43,8 +43,7 @@ def hinted(
 class HintedImages(Dataset):
     """Items: image (3, crop, crop) float32 and its hints (crop, crop) uint8, 255 = padding.
 
-    UserError if `maps` are of another split or data set than `images`, lack one of them, or are
-    the same everywhere.
+    UserError if `maps` are of another split or data set than `images`, or lack one of them.
     """
 
     def __init__(self, images: Path, maps: Path, transform: TrainTransform):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -70,7 +70,7 @@ class C2amTrain(Recipe):
 class SaliencyMaps(Recipe):
     """How a trained C²AM gives maps."""
 
-    scales: tuple[float, ...] = Field(
+    scales: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (0.5, 1.0, 1.5, 2.0), min_length=1, description="Factors of the image's size."
     )
     flip: bool = Field(True, description="Also average over the mirrored image.")
