@@ -106,7 +106,7 @@ def test_validation_is_scored_and_changes_no_weights(trained, recipe, images, tm
 
 
 def test_loader_workers_change_nothing(trained, recipe, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "loader_workers", lambda threads: 1)
+    monkeypatch.setattr("wsss.nn.training.loader_workers", lambda threads: 1)
     assert run(recipe(), images, tmp_path).read_bytes() == trained.read_bytes()
 
 

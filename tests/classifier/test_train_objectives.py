@@ -170,7 +170,9 @@ def test_a_kill_between_the_last_checkpoint_and_the_model_loses_nothing(
     typed = ema(recipe)
     whole = run(typed, images, oc, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_model", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        patch.setattr(
+            "wsss.nn.training.save_model", lambda *_: (_ for _ in ()).throw(OSError("full"))
+        )
         with pytest.raises(OSError, match="full"):
             run(typed, images, oc, tmp_path / "late")
     assert run(typed, images, oc, tmp_path / "late").read_bytes() == whole.read_bytes()

@@ -13,15 +13,13 @@ from torch import Tensor
 from wsss.affinity.loss import affinity_loss
 from wsss.affinity.network import AffinityNet
 from wsss.affinity.recipe import STRIDE, NetworkRecipe
-from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
-from wsss.core.model_file import save_model
 from wsss.core.optimizer import build_optimizer, parameter_groups, poly
 from wsss.core.random import mix
-from wsss.core.store import software_versions
-from wsss.core.train import Learner, discard_checkpoints, fingerprint, fit
+from wsss.core.train import Learner
 from wsss.nn.backbones import initialise
-from wsss.nn.datasets import MaskedImages, loader_workers
+from wsss.nn.datasets import MaskedImages
+from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
 
 
@@ -81,22 +79,15 @@ def train(
     torch.manual_seed(mix(seed, "initialise"))
     network = AffinityNet(recipe.backbone)
     initialise(network.backbone, recipe.backbone, weights)
-    inputs = [images, labels] if weights is None else [images, labels, weights]
-    fit(
+    train_to_file(
         AffinityLearner(network, recipe),
         dataset,
-        recipe.training,
+        recipe,
+        kind="affinity",
+        module=__name__,
+        inputs=[images, labels, weights],
         seed=seed,
+        threads=threads,
         out=out,
-        resume_key=fingerprint(recipe.to_json(), seed, code_digest(__name__), inputs),
-        workers=loader_workers(threads),
+        about=lambda: {"classes": list(dataset.masks.header.classes)},
     )
-    about = {
-        "kind": "affinity",
-        "recipe": recipe.model_dump(mode="json"),
-        "classes": list(dataset.masks.header.classes),
-        "seed": seed,
-        "software": software_versions(),
-    }
-    save_model(out, network, about)
-    discard_checkpoints(out)

@@ -12,17 +12,15 @@ from wsss.classifier.losses import Criterion
 from wsss.classifier.objective import build_objective
 from wsss.classifier.recipe import ClassifierRecipe
 from wsss.core.command import log
-from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
-from wsss.core.model_file import save_model
 from wsss.core.random import mix
-from wsss.core.store import ImageReader, software_versions
-from wsss.core.train import discard_checkpoints, fingerprint, fit
+from wsss.core.store import ImageReader
 from wsss.nn.backbones import initialise
 from wsss.nn.cam_network import CamNetwork, load_cam_network
-from wsss.nn.datasets import LabelledImages, loader_workers
+from wsss.nn.datasets import LabelledImages
 from wsss.nn.rand_augment import RandAugment
 from wsss.nn.recipe import Augment, LongSide
+from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
 
 
@@ -61,28 +59,21 @@ def train(
     dataset, class_weights = _training_data(recipe, images, seed)
     criterion = Criterion(recipe.label_smoothing, class_weights)
     objective = build_objective(recipe, criterion, judge)
-    inputs = [p for p in (images, weights, ordinary, validation if best else None) if p]
-    fit(
+    train_to_file(
         ClassifierLearner(network, objective, recipe),
         dataset,
-        recipe.training,
+        recipe,
+        kind="classifier",
+        module=__name__,
+        inputs=[images, weights, ordinary, validation if best else None],
         seed=seed,
+        threads=threads,
         out=out,
-        resume_key=fingerprint(recipe.to_json(), seed, code_digest(__name__), inputs),
-        workers=loader_workers(threads),
+        about=lambda: {"classes": list(classes)},
         validation=held_out,
         best="val_mAP" if best else None,
         history=history,
     )
-    about = {
-        "kind": "classifier",
-        "recipe": recipe.model_dump(mode="json"),
-        "classes": list(classes),
-        "seed": seed,
-        "software": software_versions(),
-    }
-    save_model(out, network, about)
-    discard_checkpoints(out)
 
 
 def _classes(images: Path) -> tuple[str, ...]:

@@ -8,15 +8,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
 from wsss.core.images import decode
-from wsss.core.model_file import save_model
 from wsss.core.random import mix
-from wsss.core.store import ImageReader, MapReader, software_versions
-from wsss.core.train import discard_checkpoints, fingerprint, fit
+from wsss.core.store import ImageReader, MapReader
 from wsss.nn.backbones import initialise
-from wsss.nn.datasets import loader_workers
+from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
 from wsss.saliency.c2am import C2am
 from wsss.saliency.c2am_learner import C2amLearner
@@ -70,25 +67,18 @@ def train(
     network = C2am(recipe.backbone)
     initialise(network.backbone, recipe.backbone, weights)
     learner = C2amLearner(network, recipe)
-    inputs = [path for path in (images, hints, weights) if path is not None]
-    fit(
+    train_to_file(
         learner,
         dataset,
-        recipe.training,
+        recipe,
+        kind="c2am",
+        module=__name__,
+        inputs=[images, hints, weights],
         seed=seed,
+        threads=threads,
         out=out,
-        resume_key=fingerprint(recipe.to_json(), seed, code_digest(__name__), inputs),
-        workers=loader_workers(threads),
+        about=lambda: {"negative": learner.negative},
     )
-    about = {
-        "kind": "c2am",
-        "recipe": recipe.model_dump(mode="json"),
-        "negative": learner.negative,
-        "seed": seed,
-        "software": software_versions(),
-    }
-    save_model(out, network, about)
-    discard_checkpoints(out)
 
 
 def _require_hints(path: Path, threshold: float) -> None:

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import torch
 
-from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
 from wsss.core.maps import SALIENT
-from wsss.core.model_file import save_model
 from wsss.core.random import mix
-from wsss.core.store import software_versions
-from wsss.core.train import discard_checkpoints, fingerprint, fit
 from wsss.nn.backbones import initialise
-from wsss.nn.datasets import MaskedImages, loader_workers
+from wsss.nn.datasets import MaskedImages
+from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
 from wsss.saliency.network_learner import SaliencyLearner
 from wsss.saliency.recipe import NetworkTrain
@@ -49,21 +46,14 @@ def train_network(
     torch.manual_seed(mix(seed, "initialise"))
     network = ARCHITECTURES[recipe.architecture](recipe.backbone)
     initialise(network.backbone, recipe.backbone, weights)
-    inputs = [path for path in (images, masks, weights) if path is not None]
-    fit(
+    train_to_file(
         SaliencyLearner(network, recipe),
         dataset,
-        recipe.training,
+        recipe,
+        kind="saliency",
+        module=__name__,
+        inputs=[images, masks, weights],
         seed=seed,
+        threads=threads,
         out=out,
-        resume_key=fingerprint(recipe.to_json(), seed, code_digest(__name__), inputs),
-        workers=loader_workers(threads),
     )
-    about = {
-        "kind": "saliency",
-        "recipe": recipe.model_dump(mode="json"),
-        "seed": seed,
-        "software": software_versions(),
-    }
-    save_model(out, network, about)
-    discard_checkpoints(out)

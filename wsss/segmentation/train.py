@@ -6,14 +6,11 @@ from pathlib import Path
 
 import torch
 
-from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
-from wsss.core.model_file import save_model
 from wsss.core.random import mix
-from wsss.core.store import software_versions
-from wsss.core.train import discard_checkpoints, fingerprint, fit
 from wsss.nn.backbones import initialise
-from wsss.nn.datasets import MaskedImages, loader_workers
+from wsss.nn.datasets import MaskedImages
+from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
 from wsss.segmentation.learner import SegmentationLearner
 from wsss.segmentation.network import DeepLabV3Plus
@@ -50,22 +47,15 @@ def train(
     torch.manual_seed(mix(seed, "initialise"))
     network = DeepLabV3Plus(recipe.backbone, 1 + len(classes))
     initialise(network.backbone, recipe.backbone, weights)
-    inputs = [images, masks] if weights is None else [images, masks, weights]
-    fit(
+    train_to_file(
         SegmentationLearner(network, recipe),
         dataset,
-        recipe.training,
+        recipe,
+        kind="segmentation",
+        module=__name__,
+        inputs=[images, masks, weights],
         seed=seed,
+        threads=threads,
         out=out,
-        resume_key=fingerprint(recipe.to_json(), seed, code_digest(__name__), inputs),
-        workers=loader_workers(threads),
+        about=lambda: {"classes": list(classes)},
     )
-    about = {
-        "kind": "segmentation",
-        "recipe": recipe.model_dump(mode="json"),
-        "classes": list(classes),
-        "seed": seed,
-        "software": software_versions(),
-    }
-    save_model(out, network, about)
-    discard_checkpoints(out)
