@@ -37,8 +37,9 @@ def same(network, state):
 def table():
     """Rows of the page's table of networks: name, strides, channels, million parameters."""
     page = (Path(__file__).parents[2] / "docs/backbones.md").read_text()
-    rows = [[cell.strip(" `") for cell in line.split("|")[1:5]] for line in page.splitlines()]
-    rows = [row for row in rows if len(row) == 4 and row[3].replace(".", "").isdigit()]
+    section = page.split("| `name` | `output_stride` |", 1)[1].split("\n\n", 1)[0]
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:5]] for line in section.splitlines()]
+    rows = rows[2:]  # the rest of the header and its rule
     return [(n, {int(s) for s in ss.split(",")}, int(c), m) for n, ss, c, m in rows]
 
 
