@@ -45,7 +45,7 @@ wildcard_constraints:
     preset=r"[a-z0-9+-]+",
     split="train|val",
     purpose="masks|supervision",
-    maps="cam|walk|prediction",
+    maps="cam|c2am|saliency|walk|prediction",
     above=r"[a-z0-9+/-]+",
 
 
@@ -136,7 +136,8 @@ def saliency_maps(wildcards):
     if wildcards.saliency == "none":
         return []
     network = json.loads(recipe("saliency")(wildcards))["network"]
-    return f"{SALIENCY}/{'saliency' if network else 'c2am'}.train.h5"
+    split = wildcards.get("split", "train")
+    return f"{SALIENCY}/{'saliency' if network else 'c2am'}.{split}.h5"
 
 
 def memory(megabytes):
@@ -166,6 +167,21 @@ def threshold_source(wildcards):
     if wildcards.split == "train" or wildcards.maps == "prediction":
         return []
     return f"{SEED}/{{above}}/{wildcards.maps}.train.eval.json"
+
+
+def priors_threshold_source(wildcards):
+    """That of saliency as the CAMs' background, where it is a threshold and not soft."""
+    if wildcards.split == "train" or CONFIG.evaluation.saliency_background == "soft":
+        return []
+    return f"{SALIENCY}/cam+saliency.train.eval.json"
+
+
+def evaluation_of(wildcards):
+    """A param: the evaluation's recipe; the pixels that affinity labels leave out are skipped."""
+    changes = {"saliency_background": "threshold"}
+    if wildcards.file == "labels.train":
+        changes["predicted_ignore"] = "skip"
+    return CONFIG.evaluation.model_copy(update=changes).to_json()
 
 
 def ground_truth(wildcards):

@@ -15,7 +15,7 @@ rule crf_refine:
     benchmark:
         f"{SEED}/{{above}}/log/{{file}}.{{split}}.crf-{{preset}}.benchmark.tsv"
     wildcard_constraints:
-        file="cam|walk|pseudo|prediction",
+        file="|".join(tree.REFINED),
     conda:
         "../envs/wsss.yaml"
     threads: 16

@@ -1,6 +1,9 @@
 """Scores beside what they score; the only rules that read ground truth and predictions together."""
 
-EVALUATION = CONFIG.evaluation.to_json()
+# How saliency becomes a background concerns one rule only.
+EVALUATION = CONFIG.evaluation.model_copy(
+    update={"saliency_background": "threshold"}
+).to_json()
 
 
 rule evaluation_maps:
@@ -37,6 +40,41 @@ rule evaluation_maps:
         " --seed {wildcards.seed} --workers {threads} --out {output:q}"
 
 
+rule evaluation_priors:
+    input:
+        maps=f"{CAM}/cam.{{split}}.h5",
+        saliency=saliency_maps,
+        masks="results/{dataset}/data/{split}.masks.h5",
+        threshold=priors_threshold_source,
+    output:
+        f"{SALIENCY}/cam+saliency.{{split}}.eval.json",
+    log:
+        f"{SALIENCY}/log/cam+saliency.{{split}}.eval.log",
+    benchmark:
+        f"{SALIENCY}/log/cam+saliency.{{split}}.eval.benchmark.tsv"
+    conda:
+        "../envs/wsss.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(4000),
+        runtime=120,
+    params:
+        recipe=CONFIG.evaluation.to_json(),
+        code=code(
+            "wsss.evaluation.map_evaluation",
+            f"{SALIENCY}/cam+saliency.{{split}}.eval.json",
+        ),
+        threshold=lambda wildcards, input: (
+            ["--threshold-from", input.threshold] if input.threshold else []
+        ),
+    message:
+        "Evaluate cam.{wildcards.split} with {wildcards.saliency} as its background."
+    shell:
+        "python -m wsss --log {log:q} evaluation maps --recipe {params.recipe:q}"
+        " --maps {input.maps:q} --saliency {input.saliency:q} --masks {input.masks:q}"
+        " {params.threshold:q} --seed {wildcards.seed} --workers {threads} --out {output:q}"
+
+
 rule evaluation_masks:
     input:
         masks=f"{SEED}/{{above}}/{{file}}.h5",
@@ -48,7 +86,10 @@ rule evaluation_masks:
     benchmark:
         f"{SEED}/{{above}}/log/{{file}}.eval.benchmark.tsv"
     wildcard_constraints:
-        file=r"pseudo\.(train|val)|(cam|walk|pseudo|prediction)\.(train|val)\.crf-[a-z0-9+-]+",
+        file=(
+            r"labels\.train|pseudo\.(train|val)"
+            rf"|({'|'.join(tree.REFINED)})\.(train|val)\.crf-[a-z0-9+-]+"
+        ),
     conda:
         "../envs/wsss.yaml"
     threads: 1
@@ -56,7 +97,7 @@ rule evaluation_masks:
         mem_mb=memory(4000),
         runtime=120,
     params:
-        recipe=EVALUATION,
+        recipe=evaluation_of,
         code=code(
             "wsss.evaluation.mask_evaluation", f"{SEED}/{{above}}/{{file}}.eval.json"
         ),
@@ -82,6 +123,8 @@ rule evaluation_curve:
         f"{SEED}/{{above}}/log/{{maps}}.{{split}}.curve.log",
     benchmark:
         f"{SEED}/{{above}}/log/{{maps}}.{{split}}.curve.benchmark.tsv"
+    wildcard_constraints:
+        maps=r"cam|c2am|saliency|cam\+saliency|walk",
     conda:
         "../envs/wsss.yaml"
     threads: 1

@@ -1,6 +1,6 @@
 """What `all` asks for, and the files behind tables, their curves, and galleries."""
 
-from wsss.report.recipe import CLASSIFIER
+from wsss.report.recipe import CLASSIFIER, THRESHOLDED
 
 
 def runs():
@@ -25,13 +25,22 @@ def is_direct(experiment):
     return recipe is not None and recipe.method == "direct"
 
 
+def makes(experiment, name):
+    """Whether the experiment's recipes make a file of this name, where it has the stage."""
+    if name in ("labels", "walk"):
+        return not is_direct(experiment)
+    if name == "saliency" and experiment.saliency != "none":
+        return CONFIG.saliency[experiment.saliency].network is not None
+    return True
+
+
 def judged(experiment, column, split):
     """Whether the data set has the masks that a column's evaluation needs."""
     if column == CLASSIFIER:
         return True  # by labels
     data = CONFIG.dataset[experiment.dataset]
     name, _, preset = column.partition(".crf-")
-    by_train = name in ("cam", "walk")
+    by_train = name in THRESHOLDED
     if preset:
         by_train = CONFIG.crf[preset].threshold_on == "train"
     splits = {split, "train"} if by_train else {split}
@@ -41,7 +50,7 @@ def judged(experiment, column, split):
 def made(experiment, seed, column, split):
     """The eval.json that a column would have, or None where nothing makes its file."""
     name = column.partition(".crf-")[0]
-    if name == "walk" and is_direct(experiment):
+    if not makes(experiment, name) or (name == "labels" and split != "train"):
         return None
     return tree.evaluated(experiment, seed, column, split)
 
@@ -55,6 +64,7 @@ def evaluated(experiment, seed, column, split):
 
 def evaluations(columns, splits=("train", "val")):
     """The eval.json files of these columns for every run."""
+    columns = list(columns)
     found = {
         evaluated(experiment, seed, column, split)
         for _, experiment, seed in runs()
@@ -69,15 +79,13 @@ def last_files():
     for _, experiment, seed in runs():
         for name, stage in reversed(tree.MAKERS.items()):
             place = tree.folder(experiment, seed, stage)
-            if place and not (
-                name == "pseudo" and experiment.supervision == "ground-truth"
-            ):
+            if place and name != "labels" and makes(experiment, name):
                 yield f"{place}/{name}.val.h5"
                 break
 
 
 def all_evaluations():
-    priors = evaluations(["cam", "walk", "pseudo"])
+    priors = evaluations([*THRESHOLDED, "labels", "pseudo"])
     reported = evaluations([CLASSIFIER, "prediction"], ["val"])
     return priors + reported + sorted(set(last_files()))
 
@@ -97,7 +105,7 @@ def all_galleries():
 
 def all_curves():
     """Of each run, threshold curves and learning curves; of each table, its maps' curves."""
-    thresholds = evaluations(["cam", "walk"])
+    thresholds = evaluations(filter(has_curve, THRESHOLDED))
     places = {tree.folder(e, seed, "classifier") for _, e, seed in runs()} - {None}
     return [
         *(file.removesuffix(".eval.json") + ".curve.png" for file in thresholds),
@@ -180,8 +188,14 @@ def table_spec(wildcards):
     return canonical_json({"recipe": table, "rows": table_rows(wildcards.table)})
 
 
+def has_curve(maps):
+    """Whether the evaluation of maps is a curve; soft saliency as the background leaves none."""
+    soft = CONFIG.evaluation.saliency_background == "soft"
+    return not (maps == "cam+saliency" and soft)
+
+
 def curve_rows(name):
-    """[(experiment, {"cam" or "walk": [eval.json of each seed]})] of a table's maps."""
+    """[(experiment, {"cam", "walk", …: [eval.json of each seed]})] of a table's maps."""
     table = chosen("tables", name)
     shown = {table.column(column).file for column in table.columns}
     rows = []
@@ -191,8 +205,8 @@ def curve_rows(name):
             maps: [
                 evaluated(experiment, seed, maps, table.split) for seed in CONFIG.seeds
             ]
-            for maps in ("cam", "walk")
-            if maps in shown
+            for maps in THRESHOLDED
+            if maps in shown and has_curve(maps)
         }
         files = {maps: listed for maps, listed in files.items() if any(listed)}
         rows.append({"name": row, "files": files})
@@ -218,16 +232,29 @@ def gallery_columns(wildcards):
     """What a gallery shows beside image and ground truth: one column a stage."""
     experiment = chosen("experiments", wildcards.experiment)
     seed, split = int(wildcards.seed), wildcards.split
-    titles = {"cam": "CAM", "walk": "random walk", "pseudo": "pseudo mask"}
+    saliency = CONFIG.saliency.get(experiment.saliency)
+    hints = saliency.c2am.hints if saliency else None
+    titles = {
+        "cam": "CAM",
+        "c2am": "C²AM-H" if hints else "C²AM",
+        "labels": "affinity labels",
+        "walk": "random walk",
+        "pseudo": "pseudo mask",
+    }
     columns = []
     for name, stage in tree.MAKERS.items():
         place = tree.folder(experiment, seed, stage)
-        if place is None or (name == "walk" and is_direct(experiment)):
+        if place is None or not makes(experiment, name):
             continue
-        column = {"title": titles.get(name, name), "file": f"{place}/{name}.{split}.h5"}
-        if name in ("cam", "walk") and evaluated(experiment, seed, name, split):
+        if name == "labels" and split != "train":
+            continue
+        file = f"{place}/{name}.{split}.h5"
+        column = {"title": titles.get(name, name), "file": file}
+        if name in THRESHOLDED and evaluated(experiment, seed, name, split):
             column["threshold_from"] = f"{place}/{name}.{split}.eval.json"
         columns.append(column)
+        if name == "cam" and hints and split == "train":
+            columns.append({"title": "hints", "file": file, "above": hints.threshold})
     return columns
 
 

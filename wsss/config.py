@@ -25,7 +25,7 @@ from wsss.experiment import Experiment
 from wsss.report.recipe import CLASSIFIER, GalleryRecipe, Metric, TableRecipe
 from wsss.saliency.recipe import SaliencyRecipe
 from wsss.segmentation.recipe import SegmentationRecipe
-from wsss.tree import MAKERS, RESERVED, TIMED
+from wsss.tree import EVALUATED, REFINED, RESERVED, TIMED
 
 NAME = re.compile(r"[a-z0-9][a-z0-9+-]*")
 
@@ -293,9 +293,10 @@ def _column_problem(config: Config, table: TableRecipe, column: str) -> str | No
             return _file_problem(config, column)
         return None if column in TIMED else f"no timed stage{did_you_mean(column, list(TIMED))}"
     shown = table.column(column)
-    known = [CLASSIFIER, *MAKERS]
-    if shown.file.partition(".crf-")[0] not in known:
-        return f"nothing makes it{did_you_mean(shown.file, known)}"
+    if shown.file.partition(".crf-")[0] not in EVALUATED:
+        return f"nothing makes it{did_you_mean(shown.file, list(EVALUATED))}"
+    if shown.file == "labels" and table.split != "train":
+        return "affinity labels are made of train only; set split: train, or leave the column out"
     if shown.file != CLASSIFIER:
         problem = _file_problem(config, shown.file)
         if problem:
@@ -310,8 +311,10 @@ def _column_problem(config: Config, table: TableRecipe, column: str) -> str | No
 
 def _file_problem(config: Config, file: str) -> str | None:
     name, dot, preset = file.partition(".crf-")
-    if name not in MAKERS:
-        return f"nothing makes it{did_you_mean(name, list(MAKERS))}"
+    if name not in EVALUATED:
+        return f"nothing makes it{did_you_mean(name, list(EVALUATED))}"
+    if dot and name not in REFINED:
+        return f"a crf refines {', '.join(REFINED)}; leave .crf-{preset} out"
     if dot and preset not in config.crf:
         return f"no crf recipe '{preset}'{did_you_mean(preset, list(config.crf))}"
     if dot:

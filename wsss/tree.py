@@ -7,7 +7,18 @@ from collections.abc import Collection
 from wsss.experiment import Experiment
 
 # Which stage makes a file of this name; also the order of a gallery's columns.
-MAKERS = {"cam": "cam", "walk": "affinity", "pseudo": "affinity", "prediction": "segmentation"}
+MAKERS = {
+    "cam": "cam",
+    "c2am": "saliency",
+    "saliency": "saliency",
+    "labels": "affinity",
+    "walk": "affinity",
+    "pseudo": "affinity",
+    "prediction": "segmentation",
+}
+# What evaluations tell of: files, the CAMs with saliency as their background, image-level scores.
+EVALUATED = MAKERS | {"cam+saliency": "saliency", "classifier": "classifier"}
+REFINED = ("cam", "c2am", "saliency", "walk", "pseudo", "prediction")  # by a crf, as a column
 RESERVED = {"none", "data", "ground-truth", "tables", "galleries", "weights", "log"}
 
 
@@ -34,7 +45,7 @@ def evaluated(experiment: Experiment, seed: int, column: str, split: str) -> str
         place = folder(experiment, seed, "classifier")
         return place and f"{place}/model.{split}.eval.json"
     name, _, crf = column.partition(".crf-")
-    place = folder(experiment, seed, MAKERS[name])
+    place = folder(experiment, seed, EVALUATED[name])
     if place is None or (name == "pseudo" and experiment.supervision == "ground-truth"):
         return None
     return f"{place}/{name}.{split}{f'.crf-{crf}' if crf else ''}.eval.json"

@@ -50,6 +50,27 @@ def test_maps_come_back_as_float16_of_what_was_written(tmp_path):
     assert json.loads(reader.header.recipe) == {"x": 1}
 
 
+def test_eight_bits_keep_every_grey_and_refuse_what_they_cannot_hold(tmp_path):
+    greys = (np.arange(256, dtype=np.float32) / 255).reshape(1, 16, 16)
+    one = np.array([1])
+    with MapWriter(tmp_path / "m.h5", Header("maps", "val", CLASSES), eight_bits=True) as writer:
+        writer.add("greys", (16, 16), one, greys)
+        writer.add("between", (16, 16), one, greys * 0.5)
+        writer.add("none", (16, 16), one[:0], greys[:0])
+    with h5py.File(tmp_path / "m.h5") as file:
+        assert file["values"].dtype == np.uint8
+    reader = MapReader(tmp_path / "m.h5")
+    assert reader["greys"].maps.dtype == np.float16
+    np.testing.assert_array_equal(np.round(reader["greys"].maps * np.float32(255)), greys * 255)
+    assert np.abs(reader["between"].maps - greys * 0.5).max() <= 0.5 / 255 + 2**-11
+    assert reader["none"].maps.shape == (0, 16, 16)
+    with (
+        pytest.raises(UserError, match=r"maps of 'x' from 0 to 1.2; eight bits hold \[0, 1\]"),
+        MapWriter(tmp_path / "m.h5", Header("maps", "val", CLASSES), eight_bits=True) as writer,
+    ):
+        writer.add("x", (16, 16), one, greys * 1.2)
+
+
 def test_many_maps_cross_buffers_and_chunks(tmp_path):
     rng = np.random.default_rng(0)
     maps = [rng.random((2, 200, 130)).astype(np.float16) for _ in range(60)]

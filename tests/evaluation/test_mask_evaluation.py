@@ -180,6 +180,27 @@ def test_predicted_255(tmp_path):
     assert evaluate_masks([predictions], [truth], background)["metrics"]["miou"] == 1
 
 
+def test_pixels_without_a_label_can_be_skipped(tmp_path):
+    truth = write_h5(tmp_path / "masks.h5", {"a": np.array([[0, 1, 2, 2, 255]], np.uint8)})
+    labels = write_h5(tmp_path / "labels.h5", {"a": np.array([[255, 1, 2, 0, 1]], np.uint8)})
+    found = evaluate_masks([labels], [truth], EvaluationRecipe(predicted_ignore="skip"))
+    assert found["metrics"]["labelled"] == 0.75
+    assert found["metrics"]["pixel_accuracy"] == pytest.approx(2 / 3)
+    nothing = write_h5(tmp_path / "nothing.h5", {"a": np.full((1, 5), 255, np.uint8)})
+    with pytest.raises(UserError, match=r"nothing.h5: every pixel is 255 .*make the labels again"):
+        evaluate_masks([nothing], [truth], EvaluationRecipe(predicted_ignore="skip"))
+
+
+def test_salient_masks_are_judged_with_every_class_as_one(tmp_path):
+    truth = write_h5(tmp_path / "masks.h5", {"a": np.array([[0, 1, 2, 2, 255]], np.uint8)})
+    salient = write_h5(
+        tmp_path / "c2am.h5", {"a": np.array([[0, 1, 1, 0, 1]], np.uint8)}, classes=("salient",)
+    )
+    found = evaluate_masks([salient], [truth], RECIPE)
+    assert found["classes"] == ["background", "salient"]
+    assert found["metrics"]["miou"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+
+
 def test_mistakes(tmp_path, truth):
     a = write_h5(tmp_path / "a.h5", {"a": mask(0)})
     with pytest.raises(UserError, match="give --num-classes"):

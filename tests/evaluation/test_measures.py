@@ -20,12 +20,14 @@ def test_confusion_matrix_takes_any_integer_type():
     ).all()
 
 
-def test_ignored_prediction_is_refused_or_background():
+def test_ignored_prediction_is_refused_or_background_or_skipped():
     prediction = np.array([[255, 0, 0, 1], [1, 255, 2, 255]], np.uint8)
     with pytest.raises(UserError, match=r"255 .ignored. where the ground truth has a class"):
         confusion_matrix(prediction, TRUTH, 3)
     counts = confusion_matrix(prediction, TRUTH, 3, predicted_ignore="background")
     assert counts.tolist() == [[3, 0, 0], [1, 2, 0], [0, 0, 1]]
+    counts = confusion_matrix(prediction, TRUTH, 3, predicted_ignore="skip")
+    assert counts.tolist() == [[2, 0, 0], [0, 2, 0], [0, 0, 1]]
 
 
 def test_ignored_prediction_on_ignored_ground_truth_is_fine():

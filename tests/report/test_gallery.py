@@ -8,11 +8,12 @@ from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
 from wsss.core.images import voc_palette
+from wsss.core.maps import SALIENT
 from wsss.core.store import Header, ImageRecord, ImageWriter, MapWriter, MaskWriter
 from wsss.evaluation import EvaluationRecipe, evaluate_maps
 from wsss.report import choose_images, image_miou, make_gallery
 from wsss.report.cli import app
-from wsss.report.drawing import TILE, maps_over, mask_over
+from wsss.report.drawing import TILE, maps_over, mask_over, saliency_over
 from wsss.report.spec import GallerySpec, parse
 
 NAMES = ("cat", "dog")
@@ -73,6 +74,37 @@ def test_gallery_has_a_column_for_each_file_and_is_the_same_again(folder):
         assert page.width > 5 * TILE and page.height > 3 * TILE * 30 / 40
     with Image.open(io.BytesIO(make_gallery(spec(folder, ["cam"], truth=False, images=3)))) as page:
         assert 2 * TILE < page.width < 3 * TILE
+
+
+def test_saliency_hints_and_affinity_labels(folder):
+    with MapWriter(folder / "c2am.val.h5", Header("maps", "val", SALIENT)) as writer:
+        for i in range(6):
+            writer.add(f"i{i}", SIZE, np.array([1]), np.linspace(0, 1, 12).reshape(1, 3, 4))
+    with MaskWriter(folder / "labels.val.h5", Header("masks", "val", NAMES)) as writer:
+        for i in range(6):
+            labels = np.full(SIZE, 255, np.uint8)
+            labels[5:10, 10:30] = 2 if i == 5 else 1
+            writer.add(f"i{i}", labels)
+    whole = json.loads(spec(folder, ["cam", "c2am", "labels"], images=2).model_dump_json())
+    whole["columns"][1]["threshold"] = 0.5
+    hints = {"title": "hints", "file": str(folder / "cam.val.h5"), "above": 0.4}
+    whole["columns"].insert(1, hints)
+    with Image.open(io.BytesIO(make_gallery(parse(json.dumps(whole), GallerySpec)))) as page:
+        assert page.width > 6 * TILE
+    hints["file"] = str(folder / "labels.val.h5")
+    with pytest.raises(UserError, match=r"labels.val.h5: holds masks; above is for maps"):
+        make_gallery(parse(json.dumps(whole), GallerySpec))
+
+
+def test_saliency_is_as_bright_as_it_is_high():
+    image = np.full((20, 20, 3), 200, np.uint8)
+    maps = np.zeros((1, 20, 20), np.float32)
+    maps[:, :, 10:] = 1
+    picture = np.array(saliency_over(image, maps, None))
+    assert picture[5, -5].tolist() == [200, 200, 200] and picture[5, 5].max() < 60
+    assert np.array(saliency_over(image, maps[:0], 0.5)).max() < 60
+    outlined = np.array(saliency_over(image, maps, 0.5)).reshape(-1, 3).astype(int)
+    assert (outlined[:, 0] - outlined[:, 2]).max() > 50
 
 
 def test_images_that_a_file_lacks_are_not_shown(folder, tmp_path):

@@ -2,8 +2,11 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
+from wsss.core.errors import UserError
+from wsss.core.maps import upsample
 from wsss.core.recipe import canonical_json
 from wsss.core.store import MapReader, MaskReader
 from wsss.saliency.cli import app
@@ -28,11 +31,12 @@ def test_the_whole_stage(split, tmp_path):
         )
     )
     tta = canonical_json({"scales": [1.0], "flip": False})
+    pseudo = canonical_json({"threshold": 0.5, "crf": None})  # of so short a training
     common = ["--images", split.images, "--recipe"]
     calls = [
         ["train-c2am", "--hints", split.maps, *common, tiny().to_json(), "--out", model],
         ["c2am", "--model", model, *common, tta, "--out", maps],
-        ["masks", "--maps", maps, *common, "{}", "--out", masks],
+        ["masks", "--maps", maps, *common, pseudo, "--out", masks],
         ["train", "--masks", masks, *common, tiny_network().to_json(), "--out", network],
         ["predict", "--model", network, *common, tta, "--out", saliency],
     ]
@@ -42,11 +46,24 @@ def test_the_whole_stage(split, tmp_path):
     assert found.header.classes == ("salient",) and len(found) == 10
     assert set(np.unique(np.concatenate([mask.ravel() for _, mask in found]))) <= {0, 1}
     assert MapReader(saliency).ids == MapReader(maps).ids == found.ids
+    folder = tmp_path / "pngs"
+    assert call("export", "--maps", saliency, "--out", folder).exit_code == 0
+    record = MapReader(saliency)["i3"]
+    with Image.open(folder / "i3.png") as png:
+        assert png.mode == "L" and png.size == record.size[::-1]
+        expected = 255 * upsample(record.maps, record.size)[0]
+        np.testing.assert_allclose(np.array(png), expected, atol=0.5 + 1e-3)
     for out in (model, maps, masks, network, saliency):
         card = json.loads((tmp_path / "log" / f"{out.name}.run.json").read_text())
         assert card["output"] == out.name and len(card["code"]) == 12
 
 
-@pytest.mark.parametrize("command", ["train-c2am", "c2am", "masks", "train", "predict"])
+def test_maps_of_classes_are_not_exported_as_saliency(split, tmp_path):
+    with pytest.raises(UserError, match="has maps of red, blue; give saliency maps"):
+        call("export", "--maps", split.maps, "--out", tmp_path / "pngs")
+    assert not (tmp_path / "pngs").exists()
+
+
+@pytest.mark.parametrize("command", ["train-c2am", "c2am", "masks", "train", "predict", "export"])
 def test_help_has_an_example(command):
     assert f"wsss saliency {command}" in call(command, "--help").output

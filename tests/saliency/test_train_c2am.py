@@ -1,13 +1,16 @@
+import io
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from wsss.core.errors import UserError
-from wsss.core.store import MapReader
+from wsss.core.store import Header, ImageRecord, ImageWriter, MapReader
 from wsss.saliency.c2am import C2am, load_c2am
 from wsss.saliency.c2am_learner import C2amLearner, at_border
 from wsss.saliency.extraction import extract_c2am
-from wsss.saliency.recipe import C2amTraining, SaliencyMaps
+from wsss.saliency.recipe import C2amAugment, C2amTraining, SaliencyMaps
 from wsss.saliency.train_c2am import train
 
 from .conftest import scene, tiny, write_split
@@ -133,6 +136,24 @@ def test_bad_hints_are_told_before_training(name, split, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=message):
         run(split, tmp_path / "c2am.safetensors", hints=make(tmp_path / "other"))
     assert not (tmp_path / "c2am.safetensors").exists()
+
+
+def test_tiny_images_are_told_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(C2amLearner, "loss", None)
+    images, png = tmp_path / "train.h5", io.BytesIO()
+    Image.fromarray(np.zeros((30, 12, 3), np.uint8)).save(png, format="PNG")
+    with ImageWriter(images, Header("images", "train", ("red",))) as writer:
+        for name in "ab":
+            writer.add(ImageRecord(name, png.getvalue(), (30, 12), np.ones(1, np.uint8)))
+    says = r"image 'a' \(12×30 pixels\) and 1 more are smaller than 16 pixels; leave"
+    options = {"hints": None, "weights": None, "seed": 0, "threads": 1, "out": tmp_path / "m"}
+    with pytest.raises(UserError, match=says):
+        train(tiny(hints=False), images, **options)
+
+
+def test_maps_without_an_inside_are_refused():
+    with pytest.raises(ValueError, match=r"crop 32 gives maps of 2×2 places .*give 48 or more"):
+        tiny(augment=C2amAugment(crop=32))
 
 
 @pytest.mark.parametrize("hints", [True, False])

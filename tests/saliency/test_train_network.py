@@ -8,7 +8,7 @@ from wsss.core.errors import UserError
 from wsss.core.store import Header, ImageReader, MapReader, MaskWriter
 from wsss.nn.recipe import Backbone, LongSide
 from wsss.saliency.extraction import extract_network
-from wsss.saliency.network_learner import saliency_loss
+from wsss.saliency.network_learner import SaliencyLearner, saliency_loss
 from wsss.saliency.recipe import (
     NetworkAugment,
     NetworkOptimizer,
@@ -85,6 +85,16 @@ def test_masks_of_classes_are_refused(split, tmp_path):
     masks = write_masks(tmp_path / "m.h5", split, classes=("red", "blue"))
     with pytest.raises(UserError, match="masks of red, blue, not of 'salient'"):
         run(split, masks, tmp_path / "network.safetensors", tiny())
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_masks_of_one_side_are_told_before_training(value, split, tmp_path, monkeypatch):
+    monkeypatch.setattr(SaliencyLearner, "loss", None)
+    with MaskWriter(tmp_path / "m.h5", Header("masks", "train", ("salient",))) as writer:
+        for record in ImageReader(split.images):
+            writer.add(record.id, np.full(record.size, value, np.uint8))
+    with pytest.raises(UserError, match=r"m.h5: no mask has both salient and background pixels"):
+        run(split, tmp_path / "m.h5", tmp_path / "network.safetensors", tiny())
 
 
 @pytest.mark.parametrize("architecture", ["unet", "poolnet"])

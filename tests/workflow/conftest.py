@@ -20,7 +20,7 @@ AUGMENT = {"crop": 64, "resize": {"kind": "long-side", "min": 48, "max": 64}}
 TRAINING = {"epochs": 1, "batch_size": 8}
 FROM_CLASSIFIER = {**BACKBONE, "weights": "classifier", "batch_norm": "frozen"}
 
-# Two experiments that share data, classifier and CAM, a third that shares only the data, a fourth
+# Three experiments that share data, classifier and CAM, a fourth that shares only the data, a fifth
 # on ground truth: an edit of one recipe must reach its users and nobody else.
 TINY = {
     "dataset": {"toy": {"kind": "toy", "train": 24, "val": 8, "size": 48}},
@@ -46,6 +46,24 @@ TINY = {
     "crf": {
         "labels": {"unary": "labels", "threshold_on": "train", "steps": 1},
         "scores": {"unary": "scores", "steps": 1},
+    },
+    "saliency": {
+        "c2am-h": {
+            "c2am": {
+                "backbone": {**BACKBONE, "weights": "classifier"},
+                "augment": {"crop": 64, "resize": {"kind": "square", "side": 72}},
+                "training": TRAINING,
+                "hints": {"threshold": 0.4},
+            },
+            "maps": {"scales": [1.0], "flip": False},
+            "masks": {"threshold": 0.5, "crf": None},  # of so short a training
+            "network": {
+                "architecture": "unet",
+                "backbone": {**BACKBONE, "weights": "classifier"},
+                "augment": AUGMENT,
+                "training": {**TRAINING, "accumulate": 1},
+            },
+        }
     },
     "affinity": {
         "rw": {
@@ -79,6 +97,13 @@ TINY = {
             "segmentation": "deeplab",
         },
         "short": {"dataset": "toy", "classifier": "one", "cam": "single", "affinity": "direct"},
+        "salient": {
+            "dataset": "toy",
+            "classifier": "one",
+            "cam": "single",
+            "saliency": "c2am-h",
+            "affinity": "rw",
+        },
         "other": {"dataset": "toy", "classifier": "two", "cam": "single"},
         "supervised": {
             "dataset": "toy",
@@ -89,12 +114,16 @@ TINY = {
     },
     "tables": {
         "stages": {
-            "experiments": ["full", "short", "other", "supervised"],
+            "experiments": ["full", "short", "salient", "other", "supervised"],
             "columns": [
                 "classifier",
                 "cam",
                 "cam:fp",
                 "cam.crf-labels",
+                "c2am:mae",
+                "c2am.crf-labels",
+                "saliency",
+                "cam+saliency",
                 "walk",
                 "pseudo",
                 "prediction.crf-scores",

@@ -215,7 +215,17 @@ MISTAKES = {
     "classifier behind a crf": (
         "tables.stages.columns",
         ["classifier.crf-labels"],
-        "tables.stages.columns: 'classifier.crf-labels': nothing makes it",
+        "tables.stages.columns: 'classifier.crf-labels': a crf refines cam, c2am, saliency, walk",
+    ),
+    "affinity labels of val": (
+        "tables.stages.columns",
+        ["labels"],
+        "tables.stages.columns: 'labels': affinity labels are made of train only; set split: train",
+    ),
+    "measure of saliency for classes": (
+        "tables.stages.columns",
+        ["cam:mae"],
+        "tables.stages.columns: 'cam:mae': no 'mae' is measured of this file",
     ),
     "column twice by its metric": (
         "tables.stages.columns",

@@ -22,7 +22,7 @@ os.environ.setdefault("HDF5_USE_FILE_LOCKING", "BEST_EFFORT")
 
 import h5py
 import numpy as np
-from jaxtyping import Float, Float16, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from wsss.core.atomic import discard, temporary_for, tidy, told
 from wsss.core.errors import UserError, cannot_write
@@ -69,13 +69,14 @@ class MapRecord:
     """The maps of one image.
 
     classes (K,): class ids, 1-based for foreground; 0 stands first where the maps hold a
-    background channel of their own (softmax scores). maps (K, h, w) float16. size: image (H, W).
+    background channel of their own (softmax scores). maps (K, h, w), float16 as they are read.
+    size: image (H, W).
     """
 
     id: str
     size: tuple[int, int]
     classes: Int[np.ndarray, " k"]
-    maps: Float16[np.ndarray, "k h w"]
+    maps: Float[np.ndarray, "k h w"]
 
 
 class _Writer:
@@ -218,15 +219,22 @@ class MaskWriter(_Writer):
 
 
 class MapWriter(_Writer):
-    """Writes a maps file: float16 maps of the present classes, gzip with byte shuffle."""
+    """Writes a maps file: float16 maps of the present classes, gzip with byte shuffle.
+
+    eight_bits: maps in [0, 1] are kept as uint8, in steps of 1/255 as grey PNGs do, half as
+    many before compression; a reader gives float16 all the same.
+    """
 
     _values = (
         np.float16,
         {"chunks": (1 << 16,), "compression": "gzip", "compression_opts": 1, "shuffle": True},
     )
 
-    def __init__(self, path: str | Path, header: Header):
+    def __init__(self, path: str | Path, header: Header, *, eight_bits: bool = False):
         super().__init__(path, header)
+        self._eight_bits = eight_bits
+        if eight_bits:
+            self._values = (np.uint8, self._values[1])
         self._shapes: list[tuple[int, int, int]] = []
         self._classes: list[np.ndarray] = []
 
@@ -237,7 +245,10 @@ class MapWriter(_Writer):
         classes: Int[np.ndarray, " k"],
         maps: Float[np.ndarray, "k h w"],
     ) -> None:
-        """Append the maps of one image. K may be 0. UserError on NaN or values outside float16."""
+        """Append the maps of one image. K may be 0.
+
+        UserError on NaN and values outside float16, or outside [0, 1] where eight bits hold them.
+        """
         if len(classes) != len(maps):
             raise UserError(
                 f"{self.path}: '{image_id}' has {len(maps)} maps of {len(classes)} classes"
@@ -247,7 +258,17 @@ class MapWriter(_Writer):
                 f"{self.path}: maps of '{image_id}' hold NaN, infinite or too large values; "
                 "the network that made them has probably diverged"
             )
-        self._append(image_id, size, maps.astype(np.float16).reshape(-1))
+        if self._eight_bits:
+            low, high = maps.min(initial=0), maps.max(initial=0)
+            if low < 0 or high > 1:
+                raise UserError(
+                    f"{self.path}: maps of '{image_id}' from {low:.3g} to {high:.3g}; eight bits "
+                    "hold [0, 1]: normalise them"
+                )
+            kept = np.round(maps * np.float32(255)).astype(np.uint8)
+        else:
+            kept = maps.astype(np.float16)
+        self._append(image_id, size, kept.reshape(-1))
         self._shapes.append(maps.shape)
         self._classes.append(np.asarray(classes, dtype=np.int32))
 
@@ -393,6 +414,8 @@ class MapReader(_Reader):
     def __getitem__(self, key: int | str) -> MapRecord:
         i = self.index(key) if isinstance(key, str) else key
         maps = self._flat(i).reshape(self._shapes[i])
+        if maps.dtype == np.uint8:
+            maps = (maps / np.float32(255)).astype(np.float16)
         return MapRecord(self.ids[i], self.sizes[i], self._class_ids[i], maps)
 
     def __iter__(self) -> Iterator[MapRecord]:

@@ -14,7 +14,7 @@ from wsss.core.command import progress
 from wsss.core.errors import UserError
 from wsss.core.evaluation_file import train_threshold
 from wsss.core.images import IGNORE, decode
-from wsss.core.maps import label_indices, upsample
+from wsss.core.maps import SALIENT, label_indices, upsample
 from wsss.core.parallel import imap
 from wsss.core.store import (
     Header,
@@ -52,7 +52,7 @@ def refine(
     recipe, chosen = _with_threshold(recipe, threshold_from)
     records = _open_source(source, recipe)
     pictures = ImageReader(images)
-    if records.header.classes != pictures.header.classes:
+    if records.header.classes not in (pictures.header.classes, SALIENT):
         raise UserError(f"{records.paths[0]}: its classes differ from those of {pictures.paths[0]}")
     for image_id, size in zip(records.ids, records.sizes, strict=True):
         stored = pictures.sizes[pictures.index(image_id)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from wsss.evaluation.saliency_measures import SaliencyCounts, measure
 class AgnosticMasks(MaskReader):
     """A masks file of classes, each of which is read as "salient": 0, 1, or 255."""
 
-    def __init__(self, path: Path):
-        super().__init__(path)
+    def __init__(self, paths: Path | Sequence[Path]):
+        super().__init__(paths)
         self.header = replace(self.header, classes=SALIENT)
 
     def __getitem__(self, key: int | str) -> UInt8[np.ndarray, "h w"]:

@@ -34,6 +34,10 @@ def maps(
         Path | None,
         typer.Option("--image-labels", help="Images file whose labels limit a network's scores."),
     ] = None,
+    saliency: Annotated[
+        list[Path] | None,
+        typer.Option("--saliency", help="Saliency maps that are the background; repeat: shards."),
+    ] = None,
     seed: SeedOption = None,
     workers: WorkersOption = 1,
 ) -> None:
@@ -49,6 +53,7 @@ def maps(
         settings,
         threshold_from=threshold_from,
         image_labels=image_labels,
+        saliency=saliency or (),
         seed=seed,
         workers=workers,
     )

@@ -10,7 +10,7 @@ from jaxtyping import Int64, Integer
 from wsss.core.errors import UserError
 from wsss.core.images import IGNORE
 
-PredictedIgnore = Literal["error", "background"]
+PredictedIgnore = Literal["error", "background", "skip"]
 
 
 def confusion_matrix(
@@ -25,7 +25,8 @@ def confusion_matrix(
 
     `num_classes` counts the background (21 for VOC). Pixels whose ground truth is `ignore_index`
     are left out, whatever is predicted there. Where the ground truth has a class and the prediction
-    is `ignore_index`, "error" raises and "background" counts background, as IRN's evaluation does.
+    is `ignore_index`, "error" raises, "background" counts background, as IRN's evaluation does, and
+    "skip" leaves the pixel out.
 
     Raises UserError for masks of different sizes and for values neither a class nor ignored.
     """
@@ -35,6 +36,8 @@ def confusion_matrix(
             "save predictions at the size of the image"
         )
     valid = ground_truth != ignore_index
+    if predicted_ignore == "skip":
+        valid &= prediction != ignore_index
     truth = ground_truth[valid].astype(np.intp)
     predicted = prediction[valid].astype(np.intp)
     if predicted_ignore == "background":

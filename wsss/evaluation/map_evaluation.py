@@ -22,6 +22,7 @@ from wsss.evaluation.confusion import confusion_matrix
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.evaluation.record import Threshold, curve_values, document, figures
 from wsss.evaluation.saliency_measures import summary
+from wsss.evaluation.salient_background import SalientBackground
 from wsss.evaluation.sweep import Sweep
 
 
@@ -32,6 +33,7 @@ def evaluate_maps(
     *,
     threshold_from: Path | None = None,
     image_labels: Path | None = None,
+    saliency: Sequence[Path] = (),
     seed: int | None = None,
     workers: int = 1,
 ) -> dict[str, Any]:
@@ -41,13 +43,19 @@ def evaluate_maps(
     of `threshold_from` (the evaluation of the same maps on train); the threshold reported is that
     one, or else the best on these very images. Maps with a background channel are arg-max'ed; with
     `image_labels`, an images file, only over the background and the labels it gives each image.
+    With `saliency`, a saliency file of the same images (or its shards), the background is what it
+    says, by recipe.saliency_background; its thresholds are then those tried.
     Maps of the one class "salient" are scored against every class of the masks as one, and in
     `metrics` have mae, f_beta and s_measure besides.
 
     Raises UserError for images without maps, other classes or sizes, or a threshold_from that
     is not of maps on train.
     """
-    reader = MapReader(maps)
+    reader = (
+        SalientBackground(maps, saliency, recipe.saliency_background)
+        if saliency
+        else MapReader(maps)
+    )
     salient = reader.header.classes == SALIENT
     truth = AgnosticMasks(masks) if salient else MaskReader(masks)
     if reader.header.classes != truth.header.classes:
@@ -60,7 +68,7 @@ def evaluate_maps(
     _check_ids(ids, reader, maps[0])
     classes = ("background", *truth.header.classes)
     shared = dict(
-        files=maps,
+        files=[*maps, *saliency],
         ground_truth=masks,
         header=reader.header,
         split=reader.header.split,

@@ -12,8 +12,11 @@ from jaxtyping import Int64
 
 from wsss.core.command import progress
 from wsss.core.errors import UserError
+from wsss.core.images import IGNORE
+from wsss.core.maps import SALIENT
 from wsss.core.parallel import imap
 from wsss.core.store import MaskReader
+from wsss.evaluation.agnostic import AgnosticMasks
 from wsss.evaluation.checks import check_splits, listed
 from wsss.evaluation.confusion import confusion_matrix
 from wsss.evaluation.mask_source import PngMasks, open_masks
@@ -36,11 +39,15 @@ def evaluate_masks(
     num_classes counts the background and may be left out where one side is HDF5. Evaluated are
     `ids`, or else every mask of the ground truth; a folder of ground truth must then hold exactly
     the images of the predictions, while an HDF5 one may cover some of them (VOC train of trainaug).
+    Masks of the one class "salient" are scored against every class of an HDF5 ground truth as one.
+    With recipe.predicted_ignore "skip", metrics["labelled"] is the share of pixels not skipped.
 
     Raises one UserError that lists every missing, extra, unreadable, colour or wrong-size mask and
     every one with a value that is no class.
     """
     predicted, truth = open_masks(predictions), open_masks(ground_truth)
+    if predicted.header and predicted.header.classes == SALIENT and truth.header:
+        truth = AgnosticMasks(truth.paths)
     classes = _class_names(predicted, truth, num_classes)
     if predicted.header and truth.header:
         check_splits(predicted.paths[0], predicted.header.split, truth.paths[0], truth.header.split)
@@ -63,16 +70,22 @@ def evaluate_masks(
     both = [i for i in wanted if i in truth and i in predicted]
     count = _MaskCounter(predicted, truth, len(classes), recipe)
     confusion = np.zeros((len(classes), len(classes)), np.int64)
+    judged = 0
     wrong = []
     for result in progress(imap(count, both, workers), total=len(both), what="evaluate"):
         if isinstance(result, str):
             wrong.append(result)
         else:
-            confusion += result
+            confusion += result[0]
+            judged += result[1]
     problems += listed("", wrong)
     if problems:
         raise UserError("\n".join(problems))
-    return document(
+    if judged and not confusion.any():  # only where 255 is skipped
+        raise UserError(
+            f"{predicted_at}: every pixel is 255 where there is ground truth; make the labels again"
+        )
+    found = document(
         kind="masks",
         files=[Path(path) for path in predicted.paths],
         ground_truth=truth_at,
@@ -86,25 +99,31 @@ def evaluate_masks(
         recipe=recipe,
         seed=seed,
     )
+    if recipe.predicted_ignore == "skip":
+        found["metrics"]["labelled"] = float(confusion.sum() / judged)
+    return found
 
 
 @dataclass
 class _MaskCounter:
-    """The confusion matrix of one mask, or what is wrong with it."""
+    """The confusion matrix of one mask and its pixels of ground truth, or what is wrong with it."""
 
     predicted: PngMasks | MaskReader
     truth: PngMasks | MaskReader
     num_classes: int
     recipe: EvaluationRecipe
 
-    def __call__(self, image_id: str) -> Int64[np.ndarray, "c c"] | str:
+    def __call__(self, image_id: str) -> tuple[Int64[np.ndarray, "c c"], int] | str:
         try:
             prediction, truth = self.predicted[image_id], self.truth[image_id]
         except UserError as error:
             return str(error)
         try:
             ignored = self.recipe.predicted_ignore
-            return confusion_matrix(prediction, truth, self.num_classes, predicted_ignore=ignored)
+            confusion = confusion_matrix(
+                prediction, truth, self.num_classes, predicted_ignore=ignored
+            )
+            return confusion, int((truth != IGNORE).sum())
         except UserError as error:
             return f"{self.predicted.paths[0]}: '{image_id}': {error}"
 

@@ -21,10 +21,16 @@ class EvaluationRecipe(Recipe):
         le=1,
         description="Nobody chose this one on ground truth: its figures are reported besides.",
     )
-    predicted_ignore: Literal["error", "background"] = Field(
+    predicted_ignore: Literal["error", "background", "skip"] = Field(
         "error",
-        description="A mask predicts 255 where the ground truth has a class: refuse it, or count "
-        "it as background as IRN does.",
+        description="A mask predicts 255 where the ground truth has a class: refuse it, count it "
+        "as background as IRN does, or skip the pixel and state the share of labelled ones.",
+    )
+
+    saliency_background: Literal["threshold", "soft"] = Field(
+        "threshold",
+        description="CAMs with saliency s as their background. threshold: background where s does "
+        "not exceed the threshold, which is chosen on train. soft: 1 − s competes with the CAMs.",
     )
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from wsss.core.errors import UserError
 from wsss.core.evaluation_file import read_evaluation
 from wsss.core.figures import COLOURS, plain, png
+from wsss.report.recipe import THRESHOLDED
 from wsss.report.spec import CurvesSpec
 
 TITLES = {
@@ -33,7 +34,7 @@ class Curve(NamedTuple):
 
 
 def curves_figure(spec: CurvesSpec) -> bytes:
-    """A PNG: for cam, and for walk if there is one, mIoU, FP and FN against the threshold.
+    """A PNG: for each kind of maps, cam first, mIoU, FP and FN against the threshold.
 
     A line is an experiment's mean over seeds, the band its standard deviation (n − 1). Dots mark
     each seed's reported threshold, the one that its tables show.
@@ -42,7 +43,7 @@ def curves_figure(spec: CurvesSpec) -> bytes:
     without a common threshold, and for a table without maps.
     """
     recipe = spec.recipe
-    maps = [name for name in ("cam", "walk") if any(row.files.get(name) for row in spec.rows)]
+    maps = [name for name in THRESHOLDED if any(row.files.get(name) for row in spec.rows)]
     if not maps:
         raise UserError("--spec: no row has maps; give the evaluations of cam or walk")
     figure = Figure(figsize=(12, 0.7 + 3.4 * len(maps)), dpi=150, layout="constrained")

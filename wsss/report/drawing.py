@@ -83,6 +83,23 @@ def maps_over(
     return _reduce(out)
 
 
+def saliency_over(
+    image: RGB, maps: Float[np.ndarray, "k y x"], threshold: float | None
+) -> Image.Image:
+    """The image as dark as saliency is low; maps (1, y, x) in [0, 1], or none: nothing is salient.
+
+    With a threshold, the outline of what lies above it.
+    """
+    base = _enlarge(image)
+    large = np.zeros(base.shape[:2], np.float32)
+    if len(maps):
+        large = upsample(maps, base.shape[:2])[0].clip(0, 1)
+    out = (base * (0.15 + 0.85 * large[..., None])).astype(np.uint8)
+    if threshold is not None:
+        out[_edges((large > threshold).astype(np.uint8))] = (255, 200, 0)
+    return _reduce(out)
+
+
 def draw_gallery(
     titles: Sequence[str], rows: Sequence[Row], legend: Sequence[tuple[int, str]], note: str = ""
 ) -> Image.Image:

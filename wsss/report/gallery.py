@@ -13,9 +13,17 @@ from wsss.core.command import progress
 from wsss.core.errors import UserError
 from wsss.core.evaluation_file import read_evaluation
 from wsss.core.images import IGNORE, decode
-from wsss.core.maps import label_indices, labels_to_ids, upsample
+from wsss.core.maps import SALIENT, label_indices, labels_to_ids, upsample
 from wsss.core.store import ImageReader, MapReader, MapRecord, MaskReader, file_kind
-from wsss.report.drawing import Row, Tile, draw_gallery, maps_over, mask_over, plain
+from wsss.report.drawing import (
+    Row,
+    Tile,
+    draw_gallery,
+    maps_over,
+    mask_over,
+    plain,
+    saliency_over,
+)
 from wsss.report.recipe import GalleryRecipe
 from wsss.report.selection import choose_images, image_miou
 from wsss.report.spec import GalleryColumn, GallerySpec
@@ -28,14 +36,22 @@ class _Column:
     title: str
     reader: MapReader | MaskReader
     threshold: float | None
+    above: float | None
+
+    @property
+    def salient(self) -> bool:
+        """Whether it tells foreground from background only."""
+        return self.reader.header.classes == SALIENT
 
 
 def make_gallery(spec: GallerySpec) -> bytes:
     """The PNG of a gallery: image, ground truth (if given), then the spec's columns.
 
-    Masks and class scores are drawn as masks, maps as colour that is clear where they are low. With
-    ground truth, each mask (and maps with a threshold) carries its mIoU on that image, in percent.
-    Shown are images that all files hold.
+    Masks and class scores are drawn as masks, maps as colour that is clear where they are low, and
+    what is not salient dark. With ground truth, each mask (and maps with a threshold) carries its
+    mIoU on that image, in percent; of saliency it is that of foreground and background, and of a
+    mask with 255 that of its other pixels. Shown are images that all files
+    hold.
 
     Raises UserError for files of other splits or classes, and if the files share no image.
     """
@@ -45,7 +61,7 @@ def make_gallery(spec: GallerySpec) -> bytes:
     columns = [_open(column) for column in spec.columns]
     readers = [*([truth] if truth else []), *(column.reader for column in columns)]
     for reader in [images, *readers]:
-        if reader.header.classes != images.header.classes:
+        if reader.header.classes not in (images.header.classes, SALIENT):
             raise UserError(f"{reader.paths[0]}: its classes differ from those of {spec.images}")
         if reader.header.split != recipe.split:
             raise UserError(
@@ -88,9 +104,10 @@ def _open(column: GalleryColumn) -> _Column:
     threshold = column.threshold
     if column.threshold_from is not None:
         threshold = read_evaluation(Path(column.threshold_from))["threshold"]["value"]
-    return _Column(
-        column.title, MaskReader(paths) if kind == "masks" else MapReader(paths), threshold
-    )
+    if column.above is not None and kind == "masks":
+        raise UserError(f"{paths[0]}: holds masks; above is for maps, leave it out")
+    reader = MaskReader(paths) if kind == "masks" else MapReader(paths)
+    return _Column(column.title, reader, threshold, column.above)
 
 
 def _select(
@@ -112,7 +129,7 @@ def _select(
             raise UserError(
                 f"column '{columns[-1].title}': ranking images by maps needs a threshold"
             )
-        miou = image_miou(prediction, truth[image_id])
+        miou = _miou(columns[-1], prediction, truth[image_id])
         if not np.isnan(miou):
             ranked.append((miou if recipe.select == "worst" else -miou, image_id))
     return [image_id for _, image_id in sorted(ranked)[: recipe.images]]
@@ -126,7 +143,14 @@ def _draw(
     prediction = _prediction(column, record, image.shape[:2])
     corner = ""
     if truth is not None and prediction is not None:
-        corner = f"{100 * image_miou(prediction, truth[image_id]):.0f}"
+        miou = _miou(column, prediction, truth[image_id])
+        corner = "" if np.isnan(miou) else f"{100 * miou:.0f}"
+    if column.salient:
+        maps = record.maps if isinstance(record, MapRecord) else (record == 1)[None]
+        threshold = column.threshold if isinstance(record, MapRecord) else None
+        return Tile(saliency_over(image, maps.astype(np.float32), threshold), corner), set()
+    if column.above is not None:
+        return Tile(mask_over(image, prediction, alpha)), set(np.unique(prediction).tolist())
     if isinstance(record, MapRecord) and 0 not in record.classes:
         picture = maps_over(image, record.maps, record.classes, alpha, column.threshold)
         return Tile(picture, corner), set(record.classes.tolist())
@@ -140,6 +164,15 @@ def _prediction(column: _Column, record: MapRecord | Mask, size: tuple[int, ...]
     large = upsample(record.maps, (size[0], size[1]))
     if 0 in record.classes:
         return record.classes.astype(np.uint8)[large.argmax(0)]
+    if column.above is not None:
+        below = float(np.nextafter(np.float32(column.above), np.float32(0)))  # reaching it counts
+        return labels_to_ids(label_indices(large, below), record.classes)
     if column.threshold is None:
         return None
     return labels_to_ids(label_indices(large, column.threshold), record.classes)
+
+
+def _miou(column: _Column, prediction: Mask, truth: Mask) -> float:
+    if column.salient:
+        truth = np.where(truth == IGNORE, truth, truth > 0).astype(np.uint8)
+    return image_miou(prediction, np.where(prediction == IGNORE, IGNORE, truth).astype(np.uint8))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from wsss.core.maps import SALIENT
 from wsss.report.recipe import CLASSIFIER, Column, TableRecipe
 
 Evaluation = dict[str, Any]
@@ -20,6 +21,10 @@ NAMES = {
     "recall": "macro recall",
     "f1": "macro F1",
     "pixel_accuracy": "pixel accuracy",
+    "mae": "mean absolute error of saliency (lower is better)",
+    "f_beta": "F-measure of saliency, with 0.3 for the square of beta, at its best threshold",
+    "s_measure": "S-measure of saliency",
+    "labelled": "share of pixels with an affinity label",
 }
 
 
@@ -64,6 +69,12 @@ def metric_notes(
         notes.append(f"Classification without classes that no image shows: {_list(without)}.")
     if any(e["recipe"] and e["recipe"]["predicted_ignore"] == "background" for e in every):
         notes.append("Predictions of 255 count as background.")
+    skipping = {f for f, cells in masks.items() if _any(cells, _skips)}
+    if skipping:
+        notes.append(f"{_list(skipping)}: on the pixels that have a label.")
+    agnostic = {f for f, cells in masks.items() if _any(cells, _is_agnostic)}
+    if agnostic:
+        notes.append(f"{_list(agnostic)}: salient or not, with every class as one.")
     commits = {e["commit"] for e in every}
     if len(commits) > 1:
         notes.append(f"Commits differ: {_list(commits)}.")
@@ -124,6 +135,19 @@ def _fixed(shown: dict[Column, Cells]) -> dict[str, Cells]:
         for column, cells in shown.items()
         if column.metric == "fixed_miou"
     }
+
+
+def _any(cells: Cells, is_so: Callable[[Evaluation], bool]) -> bool:
+    return any(is_so(e) for cell in cells for e in cell)
+
+
+def _skips(evaluation: Evaluation) -> bool:
+    recipe = evaluation["recipe"]
+    return bool(recipe) and recipe["predicted_ignore"] == "skip"
+
+
+def _is_agnostic(evaluation: Evaluation) -> bool:
+    return list(evaluation.get("classes", ())) == ["background", *SALIENT]
 
 
 def _list(words: set[str]) -> str:

@@ -10,6 +10,9 @@ from wsss.core.evaluation_file import CLASSIFIER_METRICS
 from wsss.core.recipe import Recipe
 
 CLASSIFIER = "classifier"  # the column of image-level scores, from model.<split>.eval.json
+# Columns of foreground maps: they have thresholds, chosen on train, and curves.
+SALIENT_MAPS = ("c2am", "saliency")
+THRESHOLDED = ("cam", *SALIENT_MAPS, "cam+saliency", "walk")
 
 Metric = Literal[
     "miou",
@@ -21,7 +24,16 @@ Metric = Literal[
     "recall",
     "f1",
     "pixel_accuracy",
+    "mae",
+    "f_beta",
+    "s_measure",
+    "labelled",
 ]
+_ONLY_OF = {  # metrics that some files have
+    "fixed_miou": THRESHOLDED,
+    **dict.fromkeys(("mae", "f_beta", "s_measure"), SALIENT_MAPS),
+    "labelled": ("labels",),
+}
 
 
 class Column(NamedTuple):
@@ -34,8 +46,8 @@ class Column(NamedTuple):
         """The metrics that the evaluation of such a file has."""
         if self.file == CLASSIFIER:
             return CLASSIFIER_METRICS
-        with_threshold = self.file in ("cam", "walk")
-        return tuple(m for m in get_args(Metric) if m != "fixed_miou" or with_threshold)
+        every = get_args(Metric)
+        return tuple(m for m in every if self.file in _ONLY_OF.get(m, (self.file,)))
 
 
 class TableRecipe(Recipe):
@@ -45,9 +57,9 @@ class TableRecipe(Recipe):
     experiments: list[str] = Field(min_length=1, description="Rows, in this order.")
     columns: list[str] = Field(
         min_length=1,
-        description="Evaluated files such as cam, cam.crf-labels, walk, pseudo, prediction, or "
-        "classifier; each may name a metric of its own, as in cam:fp. For kind seconds the names "
-        "of stages.",
+        description="Evaluated files such as cam, cam.crf-labels, c2am, saliency, cam+saliency, "
+        "labels, walk, pseudo, prediction, or classifier; each may name a metric of its own, as in "
+        "cam:fp. For kind seconds the names of stages.",
     )
     split: Literal["train", "val"] = Field(
         "val", description="The split whose evaluations are shown."
@@ -56,7 +68,8 @@ class TableRecipe(Recipe):
         "miou",
         description="Of the columns that name none; the classifier's is f1. fixed_miou: at the "
         "threshold nobody tuned. fp, fn: over- and under-activation of the foreground. precision, "
-        "recall, f1: macro means.",
+        "recall, f1: macro means. mae, f_beta, s_measure: of c2am and saliency. labelled: of "
+        "labels, the share of pixels that have one.",
     )
     kind: Literal["metrics", "seconds"] = Field(
         "metrics", description="seconds: run time of each stage, and its peak memory."

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from wsss.core.errors import UserError
 from wsss.core.recipe import Recipe, explain
-from wsss.report.recipe import GalleryRecipe, TableRecipe
+from wsss.report.recipe import THRESHOLDED, GalleryRecipe, TableRecipe
 
 S = TypeVar("S", bound=Recipe)
 
@@ -49,10 +49,10 @@ class TableSpec(Recipe):
 
 
 class CurveRow(Recipe):
-    """An experiment. files["cam"] and files["walk"]: the evaluations of these maps, one a seed."""
+    """An experiment. files["cam"], files["walk"], …: the evaluations of these maps, one a seed."""
 
     name: str
-    files: dict[Literal["cam", "walk"], list[str]] = Field(default={})
+    files: dict[Literal[THRESHOLDED], list[str]] = Field(default={})
 
 
 class CurvesSpec(Recipe):
@@ -66,13 +66,15 @@ class GalleryColumn(Recipe):
     """A maps or masks file (or its shards), drawn over the image.
 
     threshold: the background score whose outline is drawn on maps; or threshold_from: the
-    evaluation JSON whose reported threshold is taken.
+    evaluation JSON whose reported threshold is taken. above: maps are drawn as the mask of what
+    reaches this score, as hints are.
     """
 
     title: str
     file: str | list[str]
     threshold: float | None = None
     threshold_from: str | None = None
+    above: float | None = Field(default=None, gt=0, le=1)
 
     @model_validator(mode="after")
     def _one_threshold(self) -> GalleryColumn:

@@ -16,7 +16,7 @@ from wsss.report.recipe import CLASSIFIER, Column, TableRecipe
 from wsss.report.spec import TableSpec
 
 TOTAL, MEMORY = "total", "peak memory, GiB"
-LOWER_IS_BETTER = {"fp", "fn", "seconds", "max_rss_gib"}
+LOWER_IS_BETTER = {"fp", "fn", "mae", "seconds", "max_rss_gib"}
 LABELS = {
     "miou": "mIoU",
     "fixed_miou": "mIoU, fixed threshold",
@@ -29,6 +29,9 @@ LABELS = {
     "micro_f1": "micro F1",
     "exact_match": "exact match",
     "pixel_accuracy": "pixel accuracy",
+    "mae": "MAE",
+    "f_beta": "F-measure",
+    "s_measure": "S-measure",
 }
 
 

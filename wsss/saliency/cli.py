@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import OutOption, RecipeOption, SeedOption, run_card
+from wsss.core.command import OutOption, RecipeOption, SeedOption, log, run_card
 
 app = typer.Typer(no_args_is_help=True, help="What is foreground, whatever its class.")
 
@@ -139,3 +139,20 @@ def predict_command(
     typed = SaliencyMaps.from_json(recipe)
     extract_network(typed, model, images, threads=threads, out=out)
     run_card(out, extract_network, typed.to_json(), started, threads=threads)
+
+
+@app.command(
+    "export", epilog="Example: wsss saliency export --maps saliency.train.h5 --out saliency-pngs"
+)
+def export_command(
+    maps: Annotated[list[Path], typer.Option("--maps", help="Saliency maps; repeat for shards.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write into.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")
+    ] = False,
+) -> None:
+    """Write one grey PNG an image, of the image's size: 255 is salient, 0 background."""
+    from wsss.saliency.export import export
+
+    count = export(maps, out, overwrite=overwrite)
+    log.info("%s: %d maps", out, count)

@@ -26,7 +26,7 @@ Paths = Path | Sequence[Path]
 def extract_c2am(
     recipe: SaliencyMaps, model: Path, images: Paths, *, threads: int, out: Path
 ) -> None:
-    """Write C²AM's map of each image to `out`: class 1, "salient", float16 in [0, 1].
+    """Write C²AM's map of each image to `out`: class 1, "salient", in [0, 1], of 8 bits.
 
     ReLU of the logits (of their negative, where training found the sides swapped), averaged over
     scales and flips on the grid ((H − 1) // s + 1, (W − 1) // s + 1) with s = recipe.map_stride,
@@ -49,7 +49,7 @@ def extract_c2am(
 def extract_network(
     recipe: SaliencyMaps, model: Path, images: Paths, *, threads: int, out: Path
 ) -> None:
-    """Write a saliency network's probabilities to `out`: class 1, "salient", float16 in [0, 1].
+    """Write a saliency network's probabilities to `out`: class 1, "salient", of 8 bits.
 
     The sigmoid of each scale and flip, averaged on the same grid as C²AM's maps.
     """
@@ -90,7 +90,7 @@ def _write(
     with ImageReader(images) as reader:
         made = {"image_labels": "not used", "seed": seed}
         header = Header("maps", reader.header.split, SALIENT, recipe.to_json(), made)
-        with MapWriter(out, header) as writer:
+        with MapWriter(out, header, eight_bits=True) as writer:
             bar = progress(in_order(reader, maps), total=len(reader), what="saliency")
             for record, found in bar:
                 writer.add(record.id, record.size, np.array([1]), found)

@@ -58,11 +58,17 @@ class C2amTrain(Recipe):
     hints: Hints | None = Field(None, description="null: C²AM. Else C²AM-H.")
 
     @model_validator(mode="after")
-    def _two_stages_of_one_size(self) -> C2amTrain:
+    def _maps_of_a_size(self) -> C2amTrain:
         if self.backbone.output_stride == 32:
             raise ValueError(
                 "backbone.output_stride 32 is not for C²AM, which joins the maps of the last two "
                 "stages; give 16 or 8"
+            )
+        crop, stride = self.augment.crop, self.backbone.output_stride
+        if crop < 3 * stride:
+            raise ValueError(
+                f"augment.crop {crop} gives maps of {crop // stride}×{crop // stride} places, with "
+                f"no inside apart from a border; give {3 * stride} or more"
             )
         return self
 

@@ -17,6 +17,7 @@ from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
 from wsss.saliency.c2am import C2am
 from wsss.saliency.c2am_learner import C2amLearner
+from wsss.saliency.checks import require_size
 from wsss.saliency.hints import STEPS, HintedImages, hint_map
 from wsss.saliency.recipe import C2amTrain
 
@@ -51,8 +52,8 @@ def train(
     weights: the file of recipe.backbone.weights; None exactly if that is null.
     Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
     Raises UserError before training for hints of another split, of other classes, that lack an
-    image, or that say nothing; for unfit weights, too few images for a batch, and where a training
-    diverges.
+    image, or that say nothing; for tiny images, unfit weights, too few images for a batch, and
+    where a training diverges.
     """
     if (recipe.hints is None) != (hints is None):
         remedy = "give their file as --hints" if recipe.hints else "set hints, or leave out --hints"
@@ -63,6 +64,8 @@ def train(
     if hints is not None and recipe.hints is not None:
         dataset = HintedImages(images, hints, transform)
         _require_hints(hints, recipe.hints.threshold)
+    with ImageReader(images) as reader:
+        require_size(reader, images)
     torch.manual_seed(mix(seed, "initialise"))
     network = C2am(recipe.backbone)
     initialise(network.backbone, recipe.backbone, weights)

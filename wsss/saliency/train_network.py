@@ -13,6 +13,7 @@ from wsss.nn.backbones import initialise
 from wsss.nn.datasets import MaskedImages
 from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
+from wsss.saliency.checks import require_both_sides, require_size
 from wsss.saliency.network_learner import SaliencyLearner
 from wsss.saliency.recipe import NetworkTrain
 from wsss.saliency.salient_network import ARCHITECTURES
@@ -33,8 +34,8 @@ def train_network(
     masks: pseudo saliency, of the one class "salient"; 255 = ignored. No label is read.
     weights: the file of recipe.backbone.weights; None exactly if that is null.
     Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
-    Raises UserError for masks of other images or of other classes, unfit weights, too few images
-    for a batch, and a training that diverges.
+    Raises UserError before training for masks of other images, of other classes, or of one side
+    only, for tiny images, unfit weights and too few images for a batch; and where it diverges.
     """
     torch.set_num_threads(threads)
     dataset = MaskedImages(images, masks, TrainTransform(recipe.augment, recipe.backbone))
@@ -43,6 +44,8 @@ def train_network(
             f"{masks}: masks of {', '.join(dataset.masks.header.classes)}, not of 'salient'; give "
             "the masks of wsss saliency masks"
         )
+    require_size(dataset.reader, images)
+    require_both_sides(dataset.masks, masks)
     torch.manual_seed(mix(seed, "initialise"))
     network = ARCHITECTURES[recipe.architecture](recipe.backbone)
     initialise(network.backbone, recipe.backbone, weights)
