@@ -31,10 +31,12 @@ def test_the_whole_stage(split, tmp_path):
         )
     )
     tta = canonical_json({"scales": [1.0], "flip": False})
-    pseudo = canonical_json({"threshold": 0.5, "crf": None})  # of so short a training
+    training = tiny().training.model_copy(update={"epochs": 15})
+    longer = tiny(training=training)
+    pseudo = canonical_json({"threshold": 0.5, "crf": {"steps": 1}})
     common = ["--images", split.images, "--recipe"]
     calls = [
-        ["train-c2am", "--hints", split.maps, *common, tiny().to_json(), "--out", model],
+        ["train-c2am", "--hints", split.maps, *common, longer.to_json(), "--out", model],
         ["c2am", "--model", model, *common, tta, "--out", maps],
         ["masks", "--maps", maps, *common, pseudo, "--out", masks],
         ["train", "--masks", masks, *common, tiny_network().to_json(), "--out", network],

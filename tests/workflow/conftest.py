@@ -52,11 +52,12 @@ TINY = {
             "c2am": {
                 "backbone": {**BACKBONE, "weights": "classifier"},
                 "augment": {"crop": 64, "resize": {"kind": "square", "side": 72}},
-                "training": TRAINING,
+                # Enough steps that BatchNorm's running statistics know the maps.
+                "training": {**TRAINING, "epochs": 12},
                 "hints": {"threshold": 0.4},
             },
             "maps": {"scales": [1.0], "flip": False},
-            "masks": {"threshold": 0.5, "crf": None},  # of so short a training
+            "masks": {"threshold": 0.5, "crf": {"steps": 1}},
             "network": {
                 "architecture": "unet",
                 "backbone": {**BACKBONE, "weights": "classifier"},
