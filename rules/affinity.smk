@@ -3,15 +3,15 @@
 
 rule affinity_labels:
     input:
-        maps=f"{CAM}/cam.train.h5",
+        maps=f"{CAM}/cam.train{{shard}}.h5",
         images="results/{dataset}/data/train.h5",
-        saliency=saliency_maps,
+        saliency=saliency_part,
     output:
-        f"{AFFINITY}/labels.train.h5",
+        f"{AFFINITY}/labels.train{{shard}}.h5",
     log:
-        f"{AFFINITY}/log/labels.train.log",
+        f"{AFFINITY}/log/labels.train{{shard}}.log",
     benchmark:
-        f"{AFFINITY}/log/labels.train.benchmark.tsv"
+        f"{AFFINITY}/log/labels.train{{shard}}.benchmark.tsv"
     conda:
         "../envs/wsss.yaml"
     threads: 16
@@ -20,10 +20,8 @@ rule affinity_labels:
         runtime=720,
     params:
         recipe=recipe("affinity", "labels"),
-        code=code("wsss.affinity.labels", f"{AFFINITY}/labels.train.h5"),
-        saliency=lambda wildcards, input: (
-            ["--saliency", input.saliency] if input.saliency else []
-        ),
+        code=code("wsss.affinity.labels", f"{AFFINITY}/labels.train{{shard}}.h5"),
+        saliency=each("--saliency", "saliency"),
     message:
         "Make affinity labels {wildcards.affinity} from {wildcards.cam}."
     shell:
@@ -35,7 +33,7 @@ rule affinity_labels:
 rule affinity_train:
     input:
         images="results/{dataset}/data/train.h5",
-        labels=f"{AFFINITY}/labels.train.h5",
+        labels=parts(f"{AFFINITY}/labels.train"),
         weights=weights("affinity", "network"),
     output:
         f"{AFFINITY}/model.safetensors",
@@ -53,6 +51,7 @@ rule affinity_train:
     params:
         recipe=recipe("affinity", "network"),
         code=code("wsss.affinity.train", f"{AFFINITY}/model.safetensors"),
+        labels=each("--labels", "labels"),
         weights=lambda wildcards, input: (
             ["--weights", input.weights] if input.weights else []
         ),
@@ -60,21 +59,21 @@ rule affinity_train:
         "Train AffinityNet {wildcards.affinity}, seed {wildcards.seed}."
     shell:
         "python -m wsss --log {log:q} affinity train --recipe {params.recipe:q}"
-        " --images {input.images:q} --labels {input.labels:q} {params.weights:q}"
+        " --images {input.images:q} {params.labels:q} {params.weights:q}"
         " --seed {wildcards.seed} --threads {threads} --out {output:q}"
 
 
 rule affinity_walk:
     input:
         model=f"{AFFINITY}/model.safetensors",
-        maps=f"{CAM}/cam.{{split}}.h5",
+        maps=f"{CAM}/cam.{{split}}{{shard}}.h5",
         images="results/{dataset}/data/{split}.h5",
     output:
-        f"{AFFINITY}/walk.{{split}}.h5",
+        f"{AFFINITY}/walk.{{split}}{{shard}}.h5",
     log:
-        f"{AFFINITY}/log/walk.{{split}}.log",
+        f"{AFFINITY}/log/walk.{{split}}{{shard}}.log",
     benchmark:
-        f"{AFFINITY}/log/walk.{{split}}.benchmark.tsv"
+        f"{AFFINITY}/log/walk.{{split}}{{shard}}.benchmark.tsv"
     conda:
         "../envs/wsss.yaml"
     threads: 8
@@ -84,7 +83,7 @@ rule affinity_walk:
         gpu=1,
     params:
         recipe=recipe("affinity", "walk"),
-        code=code("wsss.affinity.walk_maps", f"{AFFINITY}/walk.{{split}}.h5"),
+        code=code("wsss.affinity.walk_maps", f"{AFFINITY}/walk.{{split}}{{shard}}.h5"),
     message:
         "Random walk over the {wildcards.split} maps with {wildcards.affinity}."
     shell:
@@ -98,11 +97,11 @@ rule affinity_pseudo:
         maps=maps_for_pseudo_masks,
         images="results/{dataset}/data/{split}.h5",
     output:
-        f"{AFFINITY}/pseudo.{{split}}.h5",
+        f"{AFFINITY}/pseudo.{{split}}{{shard}}.h5",
     log:
-        f"{AFFINITY}/log/pseudo.{{split}}.log",
+        f"{AFFINITY}/log/pseudo.{{split}}{{shard}}.log",
     benchmark:
-        f"{AFFINITY}/log/pseudo.{{split}}.benchmark.tsv"
+        f"{AFFINITY}/log/pseudo.{{split}}{{shard}}.benchmark.tsv"
     conda:
         "../envs/wsss.yaml"
     threads: 16
@@ -111,7 +110,7 @@ rule affinity_pseudo:
         runtime=720,
     params:
         recipe=recipe("affinity", "pseudo"),
-        code=code("wsss.crf.pseudo", f"{AFFINITY}/pseudo.{{split}}.h5"),
+        code=code("wsss.crf.pseudo", f"{AFFINITY}/pseudo.{{split}}{{shard}}.h5"),
     message:
         "Make {wildcards.split} pseudo masks with {wildcards.affinity}."
     shell:

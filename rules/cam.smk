@@ -7,11 +7,11 @@ rule cam_extract:
         images="results/{dataset}/data/{split}.h5",
         masks=cam_masks,
     output:
-        f"{CAM}/cam.{{split}}.h5",
+        f"{CAM}/cam.{{split}}{{shard}}.h5",
     log:
-        f"{CAM}/log/cam.{{split}}.log",
+        f"{CAM}/log/cam.{{split}}{{shard}}.log",
     benchmark:
-        f"{CAM}/log/cam.{{split}}.benchmark.tsv"
+        f"{CAM}/log/cam.{{split}}{{shard}}.benchmark.tsv"
     conda:
         "../envs/wsss.yaml"
     threads: 8
@@ -21,10 +21,12 @@ rule cam_extract:
         gpu=1,
     params:
         recipe=recipe("cam"),
-        code=code("wsss.cam.extraction", f"{CAM}/cam.{{split}}.h5"),
+        code=code("wsss.cam.extraction", f"{CAM}/cam.{{split}}{{shard}}.h5"),
+        shard=shard_option,
         masks=lambda wildcards, input: ["--masks", input.masks] if input.masks else [],
     message:
         "Extract {wildcards.cam} maps of {wildcards.split} from {wildcards.classifier}."
     shell:
         "python -m wsss --log {log:q} cam extract --recipe {params.recipe:q}"
-        " --model {input.model:q} --images {input.images:q} {params.masks:q} --threads {threads} --out {output:q}"
+        " --model {input.model:q} --images {input.images:q} {params.masks:q}"
+        " {params.shard:q} --threads {threads} --out {output:q}"

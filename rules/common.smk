@@ -28,6 +28,9 @@ except UserError as error:
         print(f"config error: {line}", file=sys.stderr)
     sys.exit(1)
 
+# The parts in which N jobs make a file of maps or masks: cam.val.h5, or cam.val.1-of-4.h5, …
+SHARDS = tree.shards(CONFIG.shards)
+
 SEED = "results/{dataset}/seed{seed}"
 CAM = f"{SEED}/{{classifier}}/{{cam}}"
 SALIENCY = f"{CAM}/{{saliency}}"
@@ -47,6 +50,7 @@ wildcard_constraints:
     purpose="masks|supervision",
     maps="cam|c2am|saliency|walk|prediction",
     above=r"[a-z0-9+/-]+",
+    shard=r"(\.\d+-of-\d+)?",
 
 
 def recipe(section, *keys):
@@ -105,6 +109,29 @@ def weights(section, *keys):
     return files
 
 
+def parts(file):
+    """An input: a file of maps or masks (without .h5) in the parts that N jobs make of it."""
+    return [f"{file}{shard}.h5" for shard in SHARDS]
+
+
+def each(option, name):
+    """A param: the option before each file of the input `name`; nothing where it has none."""
+
+    def param(wildcards, input):
+        files = getattr(input, name)
+        listed = [files] if isinstance(files, str) else list(files)
+        return [word for file in listed for word in (option, file)]
+
+    return param
+
+
+def shard_option(wildcards):
+    """A param: which part of the images a job takes; nothing where it takes them all."""
+    if not wildcards.shard:
+        return []
+    return ["--shard", wildcards.shard.removeprefix(".").replace("-of-", "/")]
+
+
 def validation_images(wildcards):
     """Scored every epoch. Only where they choose the epoch do they make the training run again."""
     file = f"results/{wildcards.dataset}/data/val.h5"
@@ -128,16 +155,26 @@ def cam_masks(wildcards):
 def hints(wildcards):
     """The CAMs that C²AM-H takes its hints from; nothing for C²AM."""
     wanted = json.loads(recipe("saliency", "c2am")(wildcards))["hints"]
-    return f"{CAM}/cam.train.h5" if wanted else []
+    return parts(f"{CAM}/cam.train") if wanted else []
 
 
-def saliency_maps(wildcards):
-    """The maps that say what is salient: the network's if there is one, else C²AM's."""
+def salient(wildcards):
+    """What the maps are called that say what is salient: the network's, if there is one."""
     if wildcards.saliency == "none":
         return []
     network = json.loads(recipe("saliency")(wildcards))["network"]
-    split = wildcards.get("split", "train")
-    return f"{SALIENCY}/{'saliency' if network else 'c2am'}.{split}.h5"
+    return f"{SALIENCY}/{'saliency' if network else 'c2am'}"
+
+
+def saliency_part(wildcards):
+    """The part of the maps of what is salient that belongs to a part of train's CAMs."""
+    file = salient(wildcards)
+    return f"{file}.train{wildcards.shard}.h5" if file else []
+
+
+def saliency_maps(wildcards):
+    """All maps of what is salient in a split."""
+    return parts(f"{salient(wildcards)}.{wildcards.split}")
 
 
 def memory(megabytes):
@@ -149,9 +186,9 @@ def maps_for_pseudo_masks(wildcards):
     """The random walk's maps, or for `method: direct` the CAMs themselves."""
     method = json.loads(recipe("affinity")(wildcards))["method"]
     return (
-        f"{CAM}/cam.{{split}}.h5"
+        f"{CAM}/cam.{{split}}{{shard}}.h5"
         if method == "direct"
-        else f"{AFFINITY}/walk.{{split}}.h5"
+        else f"{AFFINITY}/walk.{{split}}{{shard}}.h5"
     )
 
 

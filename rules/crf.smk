@@ -1,19 +1,19 @@
 """Dense CRF refinement of any maps or masks file by a named recipe."""
 
-REFINED = f"{SEED}/{{above}}/{{file}}.{{split}}.crf-{{preset}}.h5"
+REFINED = f"{SEED}/{{above}}/{{file}}.{{split}}.crf-{{preset}}{{shard}}.h5"
 
 
 rule crf_refine:
     input:
-        source=f"{SEED}/{{above}}/{{file}}.{{split}}.h5",
+        source=f"{SEED}/{{above}}/{{file}}.{{split}}{{shard}}.h5",
         images="results/{dataset}/data/{split}.h5",
         threshold=crf_threshold_source,
     output:
         REFINED,
     log:
-        f"{SEED}/{{above}}/log/{{file}}.{{split}}.crf-{{preset}}.log",
+        f"{SEED}/{{above}}/log/{{file}}.{{split}}.crf-{{preset}}{{shard}}.log",
     benchmark:
-        f"{SEED}/{{above}}/log/{{file}}.{{split}}.crf-{{preset}}.benchmark.tsv"
+        f"{SEED}/{{above}}/log/{{file}}.{{split}}.crf-{{preset}}{{shard}}.benchmark.tsv"
     wildcard_constraints:
         file="|".join(tree.REFINED),
     conda:

@@ -8,7 +8,7 @@ EVALUATION = CONFIG.evaluation.model_copy(
 
 rule evaluation_maps:
     input:
-        maps=f"{SEED}/{{above}}/{{maps}}.{{split}}.h5",
+        maps=parts(f"{SEED}/{{above}}/{{maps}}.{{split}}"),
         masks="results/{dataset}/data/{split}.masks.h5",
         threshold=threshold_source,
     output:
@@ -29,6 +29,7 @@ rule evaluation_maps:
             "wsss.evaluation.map_evaluation",
             f"{SEED}/{{above}}/{{maps}}.{{split}}.eval.json",
         ),
+        maps=each("--maps", "maps"),
         threshold=lambda wildcards, input: (
             ["--threshold-from", input.threshold] if input.threshold else []
         ),
@@ -36,13 +37,13 @@ rule evaluation_maps:
         "Evaluate {wildcards.maps}.{wildcards.split} at every threshold."
     shell:
         "python -m wsss --log {log:q} evaluation maps --recipe {params.recipe:q}"
-        " --maps {input.maps:q} --masks {input.masks:q} {params.threshold:q}"
+        " {params.maps:q} --masks {input.masks:q} {params.threshold:q}"
         " --seed {wildcards.seed} --workers {threads} --out {output:q}"
 
 
 rule evaluation_priors:
     input:
-        maps=f"{CAM}/cam.{{split}}.h5",
+        maps=parts(f"{CAM}/cam.{{split}}"),
         saliency=saliency_maps,
         masks="results/{dataset}/data/{split}.masks.h5",
         threshold=priors_threshold_source,
@@ -64,6 +65,8 @@ rule evaluation_priors:
             "wsss.evaluation.map_evaluation",
             f"{SALIENCY}/cam+saliency.{{split}}.eval.json",
         ),
+        maps=each("--maps", "maps"),
+        saliency=each("--saliency", "saliency"),
         threshold=lambda wildcards, input: (
             ["--threshold-from", input.threshold] if input.threshold else []
         ),
@@ -71,13 +74,13 @@ rule evaluation_priors:
         "Evaluate cam.{wildcards.split} with {wildcards.saliency} as its background."
     shell:
         "python -m wsss --log {log:q} evaluation maps --recipe {params.recipe:q}"
-        " --maps {input.maps:q} --saliency {input.saliency:q} --masks {input.masks:q}"
+        " {params.maps:q} {params.saliency:q} --masks {input.masks:q}"
         " {params.threshold:q} --seed {wildcards.seed} --workers {threads} --out {output:q}"
 
 
 rule evaluation_masks:
     input:
-        masks=f"{SEED}/{{above}}/{{file}}.h5",
+        masks=parts(f"{SEED}/{{above}}/{{file}}"),
         ground_truth=ground_truth,
     output:
         f"{SEED}/{{above}}/{{file}}.eval.json",
@@ -98,6 +101,7 @@ rule evaluation_masks:
         runtime=120,
     params:
         recipe=evaluation_of,
+        masks=each("--predictions", "masks"),
         code=code(
             "wsss.evaluation.mask_evaluation", f"{SEED}/{{above}}/{{file}}.eval.json"
         ),
@@ -105,7 +109,7 @@ rule evaluation_masks:
         "Evaluate the masks {wildcards.file}."
     shell:
         "python -m wsss --log {log:q} evaluation masks --recipe {params.recipe:q}"
-        " --predictions {input.masks:q} --ground-truth {input.ground_truth:q}"
+        " {params.masks:q} --ground-truth {input.ground_truth:q}"
         " --seed {wildcards.seed} --workers {threads} --out {output:q}"
 
 

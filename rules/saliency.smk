@@ -22,7 +22,7 @@ rule saliency_train_c2am:
     params:
         recipe=recipe("saliency", "c2am"),
         code=code("wsss.saliency.train_c2am", f"{SALIENCY}/c2am.safetensors"),
-        hints=lambda wildcards, input: ["--hints", input.hints] if input.hints else [],
+        hints=each("--hints", "hints"),
         weights=lambda wildcards, input: (
             ["--weights", input.weights] if input.weights else []
         ),
@@ -39,11 +39,11 @@ rule saliency_c2am:
         model=f"{SALIENCY}/c2am.safetensors",
         images="results/{dataset}/data/{split}.h5",
     output:
-        f"{SALIENCY}/c2am.{{split}}.h5",
+        f"{SALIENCY}/c2am.{{split}}{{shard}}.h5",
     log:
-        f"{SALIENCY}/log/c2am.{{split}}.log",
+        f"{SALIENCY}/log/c2am.{{split}}{{shard}}.log",
     benchmark:
-        f"{SALIENCY}/log/c2am.{{split}}.benchmark.tsv"
+        f"{SALIENCY}/log/c2am.{{split}}{{shard}}.benchmark.tsv"
     conda:
         "../envs/wsss.yaml"
     threads: 8
@@ -53,24 +53,26 @@ rule saliency_c2am:
         gpu=1,
     params:
         recipe=recipe("saliency", "maps"),
-        code=code("wsss.saliency.extraction", f"{SALIENCY}/c2am.{{split}}.h5"),
+        shard=shard_option,
+        code=code("wsss.saliency.extraction", f"{SALIENCY}/c2am.{{split}}{{shard}}.h5"),
     message:
         "Extract {wildcards.saliency} maps of {wildcards.split}."
     shell:
         "python -m wsss --log {log:q} saliency c2am --recipe {params.recipe:q}"
-        " --model {input.model:q} --images {input.images:q} --threads {threads} --out {output:q}"
+        " --model {input.model:q} --images {input.images:q} {params.shard:q}"
+        " --threads {threads} --out {output:q}"
 
 
 rule saliency_masks:
     input:
-        maps=f"{SALIENCY}/c2am.train.h5",
+        maps=f"{SALIENCY}/c2am.train{{shard}}.h5",
         images="results/{dataset}/data/train.h5",
     output:
-        f"{SALIENCY}/c2am.masks.train.h5",
+        f"{SALIENCY}/c2am.masks.train{{shard}}.h5",
     log:
-        f"{SALIENCY}/log/c2am.masks.train.log",
+        f"{SALIENCY}/log/c2am.masks.train{{shard}}.log",
     benchmark:
-        f"{SALIENCY}/log/c2am.masks.train.benchmark.tsv"
+        f"{SALIENCY}/log/c2am.masks.train{{shard}}.benchmark.tsv"
     conda:
         "../envs/wsss.yaml"
     threads: 16
@@ -79,7 +81,7 @@ rule saliency_masks:
         runtime=720,
     params:
         recipe=recipe("saliency", "masks"),
-        code=code("wsss.crf.pseudo", f"{SALIENCY}/c2am.masks.train.h5"),
+        code=code("wsss.crf.pseudo", f"{SALIENCY}/c2am.masks.train{{shard}}.h5"),
     message:
         "Make pseudo saliency masks of {wildcards.saliency}."
     shell:
@@ -90,7 +92,7 @@ rule saliency_masks:
 rule saliency_train:
     input:
         images="results/{dataset}/data/train.h5",
-        masks=f"{SALIENCY}/c2am.masks.train.h5",
+        masks=parts(f"{SALIENCY}/c2am.masks.train"),
         weights=weights("saliency", "network"),
     output:
         f"{SALIENCY}/network.safetensors",
@@ -108,6 +110,7 @@ rule saliency_train:
     params:
         recipe=recipe("saliency", "network"),
         code=code("wsss.saliency.train_network", f"{SALIENCY}/network.safetensors"),
+        masks=each("--masks", "masks"),
         weights=lambda wildcards, input: (
             ["--weights", input.weights] if input.weights else []
         ),
@@ -115,7 +118,7 @@ rule saliency_train:
         "Train the saliency network of {wildcards.saliency}, seed {wildcards.seed}."
     shell:
         "python -m wsss --log {log:q} saliency train --recipe {params.recipe:q}"
-        " --images {input.images:q} --masks {input.masks:q} {params.weights:q}"
+        " --images {input.images:q} {params.masks:q} {params.weights:q}"
         " --seed {wildcards.seed} --threads {threads} --out {output:q}"
 
 
@@ -124,11 +127,11 @@ rule saliency_predict:
         model=f"{SALIENCY}/network.safetensors",
         images="results/{dataset}/data/{split}.h5",
     output:
-        f"{SALIENCY}/saliency.{{split}}.h5",
+        f"{SALIENCY}/saliency.{{split}}{{shard}}.h5",
     log:
-        f"{SALIENCY}/log/saliency.{{split}}.log",
+        f"{SALIENCY}/log/saliency.{{split}}{{shard}}.log",
     benchmark:
-        f"{SALIENCY}/log/saliency.{{split}}.benchmark.tsv"
+        f"{SALIENCY}/log/saliency.{{split}}{{shard}}.benchmark.tsv"
     conda:
         "../envs/wsss.yaml"
     threads: 8
@@ -138,9 +141,13 @@ rule saliency_predict:
         gpu=1,
     params:
         recipe=recipe("saliency", "predict"),
-        code=code("wsss.saliency.extraction", f"{SALIENCY}/saliency.{{split}}.h5"),
+        shard=shard_option,
+        code=code(
+            "wsss.saliency.extraction", f"{SALIENCY}/saliency.{{split}}{{shard}}.h5"
+        ),
     message:
         "Predict the saliency of {wildcards.split} by {wildcards.saliency}."
     shell:
         "python -m wsss --log {log:q} saliency predict --recipe {params.recipe:q}"
-        " --model {input.model:q} --images {input.images:q} --threads {threads} --out {output:q}"
+        " --model {input.model:q} --images {input.images:q} {params.shard:q}"
+        " --threads {threads} --out {output:q}"

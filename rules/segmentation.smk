@@ -6,7 +6,7 @@ SUPERVISED = f"{SEED}/{{classifier}}/ground-truth/{{segmentation}}"
 rule segmentation_train:
     input:
         images="results/{dataset}/data/train.h5",
-        masks=f"{AFFINITY}/pseudo.train.h5",
+        masks=parts(f"{AFFINITY}/pseudo.train"),
         weights=weights("segmentation", "train"),
     output:
         f"{AFFINITY}/{{segmentation}}/model.safetensors",
@@ -26,6 +26,7 @@ rule segmentation_train:
         code=code(
             "wsss.segmentation.train", f"{AFFINITY}/{{segmentation}}/model.safetensors"
         ),
+        masks=each("--masks", "masks"),
         weights=lambda wildcards, input: (
             ["--weights", input.weights] if input.weights else []
         ),
@@ -33,7 +34,7 @@ rule segmentation_train:
         "Train {wildcards.segmentation} on pseudo masks, seed {wildcards.seed}."
     shell:
         "python -m wsss --log {log:q} segmentation train --recipe {params.recipe:q}"
-        " --images {input.images:q} --masks {input.masks:q} {params.weights:q}"
+        " --images {input.images:q} {params.masks:q} {params.weights:q}"
         " --seed {wildcards.seed} --threads {threads} --out {output:q}"
 
 
@@ -51,6 +52,7 @@ use rule segmentation_train as segmentation_train_supervised with:
     params:
         recipe=recipe("segmentation", "train"),
         code=code("wsss.segmentation.train", f"{SUPERVISED}/model.safetensors"),
+        masks=each("--masks", "masks"),
         weights=lambda wildcards, input: (
             ["--weights", input.weights] if input.weights else []
         ),
@@ -58,7 +60,7 @@ use rule segmentation_train as segmentation_train_supervised with:
         "Train {wildcards.segmentation} on ground truth, seed {wildcards.seed}."
 
 
-PREDICTED = f"{SEED}/{{above}}/{{segmentation}}/prediction.{{split}}.h5"
+PREDICTED = f"{SEED}/{{above}}/{{segmentation}}/prediction.{{split}}{{shard}}.h5"
 
 
 rule segmentation_predict:
@@ -68,9 +70,9 @@ rule segmentation_predict:
     output:
         PREDICTED,
     log:
-        f"{SEED}/{{above}}/{{segmentation}}/log/prediction.{{split}}.log",
+        f"{SEED}/{{above}}/{{segmentation}}/log/prediction.{{split}}{{shard}}.log",
     benchmark:
-        f"{SEED}/{{above}}/{{segmentation}}/log/prediction.{{split}}.benchmark.tsv"
+        f"{SEED}/{{above}}/{{segmentation}}/log/prediction.{{split}}{{shard}}.benchmark.tsv"
     conda:
         "../envs/wsss.yaml"
     threads: 8
@@ -81,8 +83,10 @@ rule segmentation_predict:
     params:
         recipe=recipe("segmentation", "predict"),
         code=code("wsss.segmentation.predict", PREDICTED),
+        shard=shard_option,
     message:
         "Predict class scores of {wildcards.split} with {wildcards.segmentation}."
     shell:
         "python -m wsss --log {log:q} segmentation predict --recipe {params.recipe:q}"
-        " --model {input.model:q} --images {input.images:q} --threads {threads} --out {output:q}"
+        " --model {input.model:q} --images {input.images:q} {params.shard:q}"
+        " --threads {threads} --out {output:q}"

@@ -80,7 +80,7 @@ def last_files():
         for name, stage in reversed(tree.MAKERS.items()):
             place = tree.folder(experiment, seed, stage)
             if place and name != "labels" and makes(experiment, name):
-                yield f"{place}/{name}.val.h5"
+                yield from parts(f"{place}/{name}.val")
                 break
 
 
@@ -130,7 +130,7 @@ def cell_files(table, experiment, seed, column):
     if table.kind == "metrics":
         return evaluated(experiment, seed, table.column(column).file, table.split)
     if ".crf-" in column:
-        return tree.timed_crf(experiment, seed, column, table.split)
+        return tree.timed_crf(experiment, seed, column, table.split, SHARDS)
     if column == "classifier" and experiment.classifier:
         # With the ordinary classifiers that its training needs first.
         needed = wsss_config.classifiers(CONFIG, experiment.classifier)
@@ -141,9 +141,12 @@ def cell_files(table, experiment, seed, column):
                 experiment.model_copy(update={"classifier": name}),
                 seed,
                 column,
+                SHARDS,
             )
         ]
-    return tree.timed(experiment, seed, column, left_out=left_out(experiment, column))
+    return tree.timed(
+        experiment, seed, column, SHARDS, left_out=left_out(experiment, column)
+    )
 
 
 def table_rows(name):
@@ -248,7 +251,7 @@ def gallery_columns(wildcards):
             continue
         if name == "labels" and split != "train":
             continue
-        file = f"{place}/{name}.{split}.h5"
+        file = parts(f"{place}/{name}.{split}")
         column = {"title": titles.get(name, name), "file": file}
         if name in THRESHOLDED and evaluated(experiment, seed, name, split):
             column["threshold_from"] = f"{place}/{name}.{split}.eval.json"
@@ -272,10 +275,10 @@ def gallery_images(wildcards):
 
 def gallery_files(wildcards):
     columns = gallery_columns(wildcards)
-    files = [c["file"] for c in columns] + [c.get("threshold_from") for c in columns]
-    return [
-        f for f in (gallery_images(wildcards), gallery_truth(wildcards), *files) if f
-    ]
+    files = [file for column in columns for file in column["file"]]
+    files += [column.get("threshold_from") for column in columns]
+    wanted = (gallery_images(wildcards), gallery_truth(wildcards), *files)
+    return [file for file in dict.fromkeys(wanted) if file]
 
 
 def gallery_spec(wildcards):

@@ -47,6 +47,12 @@ class Config(BaseModel):
     tables: dict[str, TableRecipe] = {}
     galleries: GalleryRecipe = GalleryRecipe()
     seeds: list[int] = Field([0], min_length=1, description="Every experiment runs once a seed.")
+    shards: int = Field(
+        1,
+        ge=1,
+        le=9999,
+        description="Jobs that share the images of a split, where maps, masks and CRFs are made.",
+    )
     track_code: bool = Field(
         True,
         description="false: a change of code reruns nothing; `wsss status` lists what is stale.",

@@ -51,6 +51,13 @@ def evaluated(experiment: Experiment, seed: int, column: str, split: str) -> str
     return f"{place}/{name}.{split}{f'.crf-{crf}' if crf else ''}.eval.json"
 
 
+def shards(number: int) -> tuple[str, ...]:
+    """What the names of a file's parts have behind the split: nothing for one, .1-of-4, …"""
+    if number == 1:
+        return ("",)
+    return tuple(f".{i}-of-{number}" for i in range(1, number + 1))
+
+
 # The jobs of each stage, whose seconds a table adds up: files below `folder` without their suffix.
 _JOBS = {
     "classifier": ["model"],
@@ -66,13 +73,15 @@ _JOBS = {
 TIMED = ("data", *_JOBS)
 
 
-def timed_crf(experiment: Experiment, seed: int, column: str, split: str) -> list[str]:
-    """The benchmark file of a dense CRF on a file of a table, such as "cam.crf-labels"."""
+def timed_crf(
+    experiment: Experiment, seed: int, column: str, split: str, parts: tuple[str, ...] = ("",)
+) -> list[str]:
+    """The benchmark files of a dense CRF on a file of a table, such as "cam.crf-labels"."""
     path = evaluated(experiment, seed, column, split)
     if path is None:
         return []
     place, _, name = path.removesuffix(".eval.json").rpartition("/")
-    return [f"{place}/log/{name}.benchmark.tsv"]
+    return [f"{place}/log/{name}{part}.benchmark.tsv" for part in parts]
 
 
 # Jobs that recipes may leave out: all of an affinity without a walk but its pseudo masks, and the
@@ -82,13 +91,23 @@ WITHOUT_NETWORK = ("c2am.masks.train", "network", "saliency.train")
 
 
 def timed(
-    experiment: Experiment, seed: int, stage: str, *, left_out: Collection[str] = ()
+    experiment: Experiment,
+    seed: int,
+    stage: str,
+    parts: tuple[str, ...] = ("",),
+    *,
+    left_out: Collection[str] = (),
 ) -> list[str]:
-    """Snakemake's benchmark files of a stage's jobs but those left out."""
+    """Snakemake's benchmark files of a stage's jobs but those left out. parts: as of `shards`."""
     if stage == "data":
         data = f"results/{experiment.dataset}/data/log"
         return [f"{data}/{split}.benchmark.tsv" for split in ("train", "val")]
     place = folder(experiment, seed, stage)
     if place is None:
         return []
-    return [f"{place}/log/{job}.benchmark.tsv" for job in _JOBS[stage] if job not in left_out]
+    return [
+        f"{place}/log/{job}{part}.benchmark.tsv"
+        for job in _JOBS[stage]
+        if job not in left_out
+        for part in (parts if "." in job else ("",))  # trainings are whole
+    ]

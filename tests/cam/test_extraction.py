@@ -11,6 +11,7 @@ from wsss.cam.extraction import extract, normalise_maps
 from wsss.cam.recipe import CamRecipe
 from wsss.core.errors import UserError
 from wsss.core.images import decode
+from wsss.core.shard import Shard
 from wsss.core.store import Header, ImageReader, MapReader, MaskWriter
 from wsss.nn.cam_network import load_cam_network
 
@@ -178,3 +179,14 @@ def test_normalise_maps_by_hand():
 def test_mistakes_in_recipes_are_named(text, line):
     with pytest.raises(UserError, match=f"^--recipe: {line}"):
         CamRecipe.from_json(text)
+
+
+@pytest.mark.parametrize("of", [2, 7])
+def test_parts_hold_the_bytes_of_the_whole(of, maps, model, images, tmp_path):
+    parts = [tmp_path / f"{i}.h5" for i in range(1, of + 1)]
+    for i, part in enumerate(parts, start=1):
+        extract(RECIPE, model, images, shard=Shard(i, of), threads=1, out=part)
+    together, whole = MapReader(parts), MapReader(maps)  # with 7 parts of 5 images some are empty
+    assert together.ids == whole.ids
+    for a, b in zip(together, whole, strict=True):
+        assert (a.classes.tolist(), a.maps.tobytes()) == (b.classes.tolist(), b.maps.tobytes())

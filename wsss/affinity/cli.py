@@ -53,7 +53,10 @@ def labels_command(
 )
 def train_command(
     images: Annotated[Path, typer.Option("--images", help="Images file.")],
-    labels: Annotated[Path, typer.Option("--labels", help="Affinity labels of its images.")],
+    labels: Annotated[
+        list[Path],
+        typer.Option("--labels", help="Affinity labels of its images; repeat it for shards."),
+    ],
     recipe: RecipeOption,
     out: OutOption,
     weights: Annotated[

@@ -56,14 +56,14 @@ class AffinityLearner(Learner):
 def train(
     recipe: NetworkRecipe,
     images: Path,
-    labels: Path,
+    labels: Path | Sequence[Path],
     *,
     weights: Path | None,
     seed: int,
     threads: int,
     out: Path,
 ) -> None:
-    """Train AffinityNet on the affinity labels of `labels` and write the network to `out`.
+    """Train AffinityNet on the labels of `labels` (or its shards) and write it to `out`.
 
     images: an images file that holds at least the ids of `labels`; its image-level labels are not
     used. weights: the file of recipe.backbone.weights.
@@ -75,7 +75,9 @@ def train(
     transform = TrainTransform(recipe.augment, recipe.backbone)
     dataset = MaskedImages(images, labels, transform)
     if dataset.masks.header.classes != dataset.reader.header.classes:
-        raise UserError(f"{labels}: its classes are not those of {images}; make the labels again")
+        raise UserError(
+            f"{dataset.masks.paths[0]}: its classes are not those of {images}; make them again"
+        )
     torch.manual_seed(mix(seed, "initialise"))
     network = AffinityNet(recipe.backbone)
     initialise(network.backbone, recipe.backbone, weights)
@@ -85,7 +87,7 @@ def train(
         recipe,
         kind="affinity",
         module=__name__,
-        inputs=[images, labels, weights],
+        inputs=[images, *dataset.masks.paths, weights],
         seed=seed,
         threads=threads,
         out=out,

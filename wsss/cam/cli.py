@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wsss.core.command import OutOption, RecipeOption, run_card
+from wsss.core.shard import Shard, ShardOption
 
 app = typer.Typer(no_args_is_help=True, help="Class activation maps of a trained classifier.")
 
@@ -31,6 +32,7 @@ def extract_command(
         Path | None,
         typer.Option("--masks", help="Masks file, for a recipe with images: with-masks."),
     ] = None,
+    shard: ShardOption = "1/1",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")] = 1,
 ) -> None:
     """Write the CAMs of every image's labelled classes."""
@@ -39,7 +41,8 @@ def extract_command(
     from wsss.cam.recipe import CamRecipe
 
     typed = CamRecipe.from_json(recipe)
-    extract(typed, model, images, masks=masks, threads=threads, out=out)
+    part = Shard.parse(shard)
+    extract(typed, model, images, masks=masks, shard=part, threads=threads, out=out)
     run_card(out, extract, typed.to_json(), started, threads=threads)
 
 

@@ -13,6 +13,7 @@ from wsss.cam.recipe import CamRecipe
 from wsss.core.command import progress
 from wsss.core.errors import UserError
 from wsss.core.images import decode
+from wsss.core.shard import Shard
 from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter, MaskReader
 from wsss.nn.cam_network import load_cam_network
 from wsss.nn.inference import augmented_mean, in_order, ready, strided
@@ -24,6 +25,7 @@ def extract(
     images: Path | Sequence[Path],
     *,
     masks: Path | None = None,
+    shard: Shard = Shard(),
     threads: int,
     out: Path,
 ) -> None:
@@ -35,7 +37,7 @@ def extract(
     guess; an image without labels gets K = 0 maps.
 
     masks: the masks file whose images are meant by recipe.images "with-masks"; None for "all". Of
-    it only the names of the images are read.
+    it only the names of the images are read. shard: the part of these images that is meant.
 
     Raises UserError if the images' classes are not the model's.
     """
@@ -75,7 +77,7 @@ def extract(
             {"image_labels": "given", "seed": trained.seed},
         )
         with MapWriter(out, header) as writer:
-            places = _places(reader, masks)
+            places = shard.part(_places(reader, masks))
             bar = progress(in_order(reader, maps, chosen=places), total=len(places), what="cam")
             for record, found in bar:
                 writer.add(record.id, record.size, np.flatnonzero(record.labels) + 1, found)

@@ -50,13 +50,13 @@ class MaskedImages(Dataset):
     The images are those of the masks file; UserError if the images file lacks one.
     """
 
-    def __init__(self, images: Path, masks: Path, transform: TrainTransform):
+    def __init__(self, images: Path, masks: Path | Sequence[Path], transform: TrainTransform):
         self.reader, self.masks = ImageReader(images), MaskReader(masks)
         self.transform = transform
         for image_id in self.masks.ids:
             if image_id not in self.reader:
                 raise UserError(
-                    f"{masks}: mask '{image_id}' has no image in {images}; "
+                    f"{self.masks.paths[0]}: mask '{image_id}' has no image in {images}; "
                     "give the images that the masks were made from"
                 )
 

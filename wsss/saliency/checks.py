@@ -22,12 +22,12 @@ def require_size(reader: ImageReader, path: Path) -> None:
         )
 
 
-def require_both_sides(masks: MaskReader, path: Path) -> None:
+def require_both_sides(masks: MaskReader) -> None:
     """UserError where no mask has both foreground and background: there is nothing to learn."""
     for _, mask in masks:
         if (mask == 0).any() and (mask == 1).any():
             return
     raise UserError(
-        f"{path}: no mask has both salient and background pixels; look at the maps that they were "
-        "made from (wsss saliency export) and at masks.threshold"
+        f"{masks.paths[0]}: no mask has both salient and background pixels; look at the maps that "
+        "they were made from (wsss saliency export) and at masks.threshold"
     )

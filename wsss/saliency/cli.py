@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wsss.core.command import OutOption, RecipeOption, SeedOption, log, run_card
+from wsss.core.shard import Shard, ShardOption
 
 app = typer.Typer(no_args_is_help=True, help="What is foreground, whatever its class.")
 
@@ -34,7 +35,8 @@ def train_c2am_command(
     recipe: RecipeOption,
     out: OutOption,
     hints: Annotated[
-        Path | None, typer.Option("--hints", help="CAMs of the images, for C²AM-H.")
+        list[Path] | None,
+        typer.Option("--hints", help="CAMs of the images, for C²AM-H; repeat it for shards."),
     ] = None,
     weights: WeightsOption = None,
     seed: SeedOption = 0,
@@ -60,6 +62,7 @@ def c2am_command(
     images: ImagesOption,
     recipe: RecipeOption,
     out: OutOption,
+    shard: ShardOption = "1/1",
     threads: ThreadsOption = 1,
 ) -> None:
     """Write C²AM's map of every image."""
@@ -68,7 +71,8 @@ def c2am_command(
     from wsss.saliency.recipe import SaliencyMaps
 
     typed = SaliencyMaps.from_json(recipe)
-    extract_c2am(typed, model, images, threads=threads, out=out)
+    part = Shard.parse(shard)
+    extract_c2am(typed, model, images, shard=part, threads=threads, out=out)
     run_card(out, extract_c2am, typed.to_json(), started, threads=threads)
 
 
@@ -102,7 +106,10 @@ def masks_command(
 )
 def train_command(
     images: ImageOption,
-    masks: Annotated[Path, typer.Option("--masks", help="Pseudo saliency masks of its images.")],
+    masks: Annotated[
+        list[Path],
+        typer.Option("--masks", help="Pseudo saliency masks of its images; repeat it for shards."),
+    ],
     recipe: RecipeOption,
     out: OutOption,
     weights: WeightsOption = None,
@@ -129,6 +136,7 @@ def predict_command(
     images: ImagesOption,
     recipe: RecipeOption,
     out: OutOption,
+    shard: ShardOption = "1/1",
     threads: ThreadsOption = 1,
 ) -> None:
     """Write a saliency network's map of every image."""
@@ -137,7 +145,8 @@ def predict_command(
     from wsss.saliency.recipe import SaliencyMaps
 
     typed = SaliencyMaps.from_json(recipe)
-    extract_network(typed, model, images, threads=threads, out=out)
+    part = Shard.parse(shard)
+    extract_network(typed, model, images, shard=part, threads=threads, out=out)
     run_card(out, extract_network, typed.to_json(), started, threads=threads)
 
 

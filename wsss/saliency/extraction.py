@@ -13,6 +13,7 @@ from torch import Tensor
 from wsss.core.command import progress
 from wsss.core.images import decode
 from wsss.core.maps import SALIENT
+from wsss.core.shard import Shard
 from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.nn.inference import augmented_mean, in_order, ready, strided
 from wsss.nn.recipe import Backbone
@@ -24,13 +25,20 @@ Paths = Path | Sequence[Path]
 
 
 def extract_c2am(
-    recipe: SaliencyMaps, model: Path, images: Paths, *, threads: int, out: Path
+    recipe: SaliencyMaps,
+    model: Path,
+    images: Paths,
+    *,
+    shard: Shard = Shard(),
+    threads: int,
+    out: Path,
 ) -> None:
     """Write C²AM's map of each image to `out`: class 1, "salient", in [0, 1], of 8 bits.
 
     ReLU of the logits (of their negative, where training found the sides swapped), averaged over
     scales and flips on the grid ((H − 1) // s + 1, (W − 1) // s + 1) with s = recipe.map_stride,
-    divided by (its maximum + 1e-5). No label of the images is read.
+    divided by (its maximum + 1e-5). No label of the images is read. shard: the part of them that
+    is meant.
     """
     torch.set_num_threads(threads)
     trained = load_c2am(model)
@@ -43,11 +51,17 @@ def extract_c2am(
     def normalised(mean: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
         return mean / (mean.amax() + 1e-5)
 
-    _write(recipe, salient, normalised, trained.backbone, images, trained.seed, out)
+    _write(recipe, salient, normalised, trained.backbone, images, shard, trained.seed, out)
 
 
 def extract_network(
-    recipe: SaliencyMaps, model: Path, images: Paths, *, threads: int, out: Path
+    recipe: SaliencyMaps,
+    model: Path,
+    images: Paths,
+    *,
+    shard: Shard = Shard(),
+    threads: int,
+    out: Path,
 ) -> None:
     """Write a saliency network's probabilities to `out`: class 1, "salient", of 8 bits.
 
@@ -60,7 +74,7 @@ def extract_network(
     def salient(x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1 h w"]:
         return network(x).float().sigmoid()
 
-    _write(recipe, salient, lambda mean: mean, trained.backbone, images, trained.seed, out)
+    _write(recipe, salient, lambda mean: mean, trained.backbone, images, shard, trained.seed, out)
 
 
 def _write(
@@ -69,6 +83,7 @@ def _write(
     finish: Callable[[Tensor], Tensor],
     backbone: Backbone,
     images: Paths,
+    shard: Shard,
     seed: int,
     out: Path,
 ) -> None:
@@ -91,6 +106,9 @@ def _write(
         made = {"image_labels": "not used", "seed": seed}
         header = Header("maps", reader.header.split, SALIENT, recipe.to_json(), made)
         with MapWriter(out, header, eight_bits=True) as writer:
-            bar = progress(in_order(reader, maps), total=len(reader), what="saliency")
+            places = shard.part(range(len(reader)))
+            bar = progress(
+                in_order(reader, maps, chosen=places), total=len(places), what="saliency"
+            )
             for record, found in bar:
                 writer.add(record.id, record.size, np.array([1]), found)

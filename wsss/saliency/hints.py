@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ class HintedImages(Dataset):
     UserError if `maps` are of another split or data set than `images`, or lack one of them.
     """
 
-    def __init__(self, images: Path, maps: Path, transform: TrainTransform):
+    def __init__(self, images: Path, maps: Sequence[Path], transform: TrainTransform):
         self.reader, self.maps = ImageReader(images), MapReader(maps)
         self.transform = transform
         ours, theirs = self.reader.header, self.maps.header
@@ -56,14 +57,14 @@ class HintedImages(Dataset):
         ):
             if here != there:
                 raise UserError(
-                    f"{maps}: {what} {there}, but {images} has {here}; give the CAMs of the same "
-                    "images"
+                    f"{self.maps.paths[0]}: {what} {there}, but {images} has {here}; give the CAMs "
+                    "of the same images"
                 )
         for image_id in self.reader.ids:
             if image_id not in self.maps:
                 raise UserError(
-                    f"{maps}: no hint for image '{image_id}' of {images}; extract the CAMs of all "
-                    "images"
+                    f"{self.maps.paths[0]}: no hint for image '{image_id}' of {images}; extract "
+                    "the CAMs of all images"
                 )
 
     def __len__(self) -> int:

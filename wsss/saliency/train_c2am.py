@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -40,7 +41,7 @@ def train(
     recipe: C2amTrain,
     images: Path,
     *,
-    hints: Path | None,
+    hints: Path | Sequence[Path] | None,
     weights: Path | None,
     seed: int,
     threads: int,
@@ -48,22 +49,23 @@ def train(
 ) -> None:
     """Train C²AM on `images`, or C²AM-H with the class maps `hints`, and write it to `out`.
 
-    hints: a maps file of the same images; None exactly if recipe.hints is null.
+    hints: a maps file of the same images (or its shards); None exactly if recipe.hints is null.
     weights: the file of recipe.backbone.weights; None exactly if that is null.
     Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
     Raises UserError before training for hints of another split, of other classes, that lack an
     image, or that say nothing; for tiny images, unfit weights, too few images for a batch, and
     where a training diverges.
     """
-    if (recipe.hints is None) != (hints is None):
+    given = [hints] if isinstance(hints, Path) else list(hints or ())
+    if bool(recipe.hints) != bool(given):
         remedy = "give their file as --hints" if recipe.hints else "set hints, or leave out --hints"
         raise UserError(f"the recipe's hints are {'set' if recipe.hints else 'null'}; {remedy}")
     torch.set_num_threads(threads)
     transform = TrainTransform(recipe.augment, recipe.backbone)
     dataset: Dataset = Images(images, transform)
-    if hints is not None and recipe.hints is not None:
-        dataset = HintedImages(images, hints, transform)
-        _require_hints(hints, recipe.hints.threshold)
+    if recipe.hints is not None:
+        dataset = HintedImages(images, given, transform)
+        _require_hints(given, recipe.hints.threshold)
     with ImageReader(images) as reader:
         require_size(reader, images)
     torch.manual_seed(mix(seed, "initialise"))
@@ -76,7 +78,7 @@ def train(
         recipe,
         kind="c2am",
         module=__name__,
-        inputs=[images, hints, weights],
+        inputs=[images, *given, weights],
         seed=seed,
         threads=threads,
         out=out,
@@ -84,21 +86,21 @@ def train(
     )
 
 
-def _require_hints(path: Path, threshold: float) -> None:
+def _require_hints(paths: Sequence[Path], threshold: float) -> None:
     """UserError for maps that hint nowhere, or everywhere in each image that has any."""
     some = apart = 0
-    with MapReader(path) as reader:
+    with MapReader(paths) as reader:
         for record in reader:
             sure = hint_map(record) >= threshold * STEPS
             some += bool(sure.any())
             apart += bool(sure.any() and not sure.all())
     if not some:
         raise UserError(
-            f"{path}: no map reaches hints.threshold {threshold:g}; lower it, or look at the maps "
-            "(wsss cam export)"
+            f"{paths[0]}: no map reaches hints.threshold {threshold:g}; lower it, or look at the "
+            "maps (wsss cam export)"
         )
     if not apart:
         raise UserError(
-            f"{path}: its maps are constant: where they hint at all, they hint everywhere; look at "
-            "them (wsss cam export) and at the classifier's training"
+            f"{paths[0]}: its maps are constant: where they hint at all, they hint everywhere; "
+            "look at them (wsss cam export) and at the classifier's training"
         )

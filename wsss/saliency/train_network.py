@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from wsss.saliency.salient_network import ARCHITECTURES
 def train_network(
     recipe: NetworkTrain,
     images: Path,
-    masks: Path,
+    masks: Path | Sequence[Path],
     *,
     weights: Path | None,
     seed: int,
@@ -31,7 +32,8 @@ def train_network(
 ) -> None:
     """Train the recipe's network on the images that have a mask in `masks`, and write it to `out`.
 
-    masks: pseudo saliency, of the one class "salient"; 255 = ignored. No label is read.
+    masks: pseudo saliency (or its shards), of the one class "salient"; 255 = ignored. No label is
+    read.
     weights: the file of recipe.backbone.weights; None exactly if that is null.
     Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
     Raises UserError before training for masks of other images, of other classes, or of one side
@@ -41,11 +43,11 @@ def train_network(
     dataset = MaskedImages(images, masks, TrainTransform(recipe.augment, recipe.backbone))
     if dataset.masks.header.classes != SALIENT:
         raise UserError(
-            f"{masks}: masks of {', '.join(dataset.masks.header.classes)}, not of 'salient'; give "
-            "the masks of wsss saliency masks"
+            f"{dataset.masks.paths[0]}: masks of {', '.join(dataset.masks.header.classes)}, not of "
+            "'salient'; give the masks of wsss saliency masks"
         )
     require_size(dataset.reader, images)
-    require_both_sides(dataset.masks, masks)
+    require_both_sides(dataset.masks)
     torch.manual_seed(mix(seed, "initialise"))
     network = ARCHITECTURES[recipe.architecture](recipe.backbone)
     initialise(network.backbone, recipe.backbone, weights)
@@ -55,7 +57,7 @@ def train_network(
         recipe,
         kind="saliency",
         module=__name__,
-        inputs=[images, masks, weights],
+        inputs=[images, *dataset.masks.paths, weights],
         seed=seed,
         threads=threads,
         out=out,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wsss.core.command import OutOption, RecipeOption, SeedOption, run_card
+from wsss.core.shard import Shard, ShardOption
 
 app = typer.Typer(no_args_is_help=True, help="Segmentation networks trained on masks.")
 
@@ -22,7 +23,10 @@ ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Processor 
 )
 def train_command(
     images: Annotated[Path, typer.Option("--images", help="Images file.")],
-    masks: Annotated[Path, typer.Option("--masks", help="Masks to learn from, 255 = ignored.")],
+    masks: Annotated[
+        list[Path],
+        typer.Option("--masks", help="Masks to learn from, 255 = ignored; repeat it for shards."),
+    ],
     recipe: RecipeOption,
     out: OutOption,
     weights: Annotated[
@@ -53,6 +57,7 @@ def predict_command(
     ],
     recipe: RecipeOption,
     out: OutOption,
+    shard: ShardOption = "1/1",
     threads: ThreadsOption = 1,
 ) -> None:
     """Write the class scores of every image, without reading any label."""
@@ -61,7 +66,7 @@ def predict_command(
     from wsss.segmentation.recipe import PredictRecipe
 
     typed = PredictRecipe.from_json(recipe)
-    predict(typed, model, images, threads=threads, out=out)
+    predict(typed, model, images, shard=Shard.parse(shard), threads=threads, out=out)
     run_card(out, predict, typed.to_json(), started, threads=threads)
 
 

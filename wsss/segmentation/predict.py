@@ -13,6 +13,7 @@ from torch import Tensor
 from wsss.core.command import progress
 from wsss.core.errors import UserError
 from wsss.core.images import decode
+from wsss.core.shard import Shard
 from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.nn.inference import augmented_mean, in_order, ready, strided
 from wsss.segmentation.network import load_segmenter
@@ -24,10 +25,13 @@ def predict(
     model: Path,
     images: Path | Sequence[Path],
     *,
+    shard: Shard = Shard(),
     threads: int,
     out: Path,
 ) -> None:
     """Write the class probabilities of each image to `out`; no label of the images is read.
+
+    shard: the part of the images that is meant.
 
     The softmax of each scale and flip at the network's stride 4, averaged on the grid
     ((H − 1) // s + 1, (W − 1) // s + 1) with s = recipe.map_stride: float16 in [0, 1], class ids 0
@@ -74,6 +78,8 @@ def predict(
             {"image_labels": "not used", "seed": trained.seed},
         )
         with MapWriter(out, header) as writer:
-            bar = progress(in_order(reader, scores), total=len(reader), what="predict")
+            places = shard.part(range(len(reader)))
+            found = in_order(reader, scores, chosen=places)
+            bar = progress(found, total=len(places), what="predict")
             for record, (classes, maps) in bar:
                 writer.add(record.id, record.size, classes, maps)

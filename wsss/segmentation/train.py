@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from wsss.segmentation.recipe import TrainRecipe
 def train(
     recipe: TrainRecipe,
     images: Path,
-    masks: Path,
+    masks: Path | Sequence[Path],
     *,
     weights: Path | None,
     seed: int,
@@ -29,8 +30,8 @@ def train(
 ) -> None:
     """Train DeepLabV3+ on the images that have a mask in `masks`, and write it to `out`.
 
-    masks: pseudo masks, or ground truth where the experiment is supervised; 255 = ignored. The
-    image-level labels in `images` are not read.
+    masks: pseudo masks (or their shards), or ground truth where the experiment is supervised; 255 =
+    ignored. The image-level labels in `images` are not read.
     weights: the file of recipe.backbone.weights; None exactly if that is null.
     Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
     Raises UserError for masks of other images or classes, unfit weights, too few images for a
@@ -41,7 +42,7 @@ def train(
     classes = dataset.masks.header.classes
     if classes != dataset.reader.header.classes:
         raise UserError(
-            f"{masks}: classes {', '.join(classes)}, but {images} has "
+            f"{dataset.masks.paths[0]}: classes {', '.join(classes)}, but {images} has "
             f"{', '.join(dataset.reader.header.classes)}; make the masks again"
         )
     torch.manual_seed(mix(seed, "initialise"))
@@ -53,7 +54,7 @@ def train(
         recipe,
         kind="segmentation",
         module=__name__,
-        inputs=[images, masks, weights],
+        inputs=[images, *dataset.masks.paths, weights],
         seed=seed,
         threads=threads,
         out=out,
