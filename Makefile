@@ -1,5 +1,6 @@
 # make demo    set up, then the whole pipeline on generated images
 # make test    set up, then the test suite
+# make test-slurm   only its part on a Slurm that it starts and stops (root; Debian's slurm-wlm, munge, slurmdbd, mariadb-server)
 # make lint    ruff, snakefmt, snakemake --lint, import-linter
 # make setup   the virtual environment .venv alone
 # CORES=8 make demo   more cores; the default is all
@@ -10,7 +11,7 @@ CORES  ?= all
 BIN    := $(VENV)/bin
 DONE   := $(VENV)/.wsss-installed
 
-.PHONY: setup demo test lint schema
+.PHONY: setup demo test test-slurm lint schema
 setup: $(DONE)
 
 $(DONE): pyproject.toml constraints.txt
@@ -29,6 +30,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+test-slurm: setup
+	$(BIN)/python -m pytest tests/slurm
 
 lint: setup
 	$(BIN)/ruff check .

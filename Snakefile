@@ -31,10 +31,16 @@ include: "rules/evaluation.smk"
 include: "rules/report.smk"
 
 
+# Seconds each: not worth a job of a cluster.
 localrules:
     all,
     tables,
     galleries,
+    classifier_curve,
+    evaluation_curve,
+    report_table,
+    report_curves,
+    report_gallery,
 
 
 rule all:

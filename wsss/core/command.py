@@ -88,6 +88,8 @@ def run_card(out: str | Path, entry: Callable, recipe: str, started: float, **mo
         "software": software_versions(),
         "python": platform.python_version(),
         "machine": f"{platform.node()} {platform.machine()} {os.cpu_count()} cores",
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "seconds": round(time.monotonic() - started, 2),
     }
     write_text(card_path(out), json.dumps(card | more, indent=1) + "\n")

@@ -1,0 +1,75 @@
+"""A real Slurm of one node with two pretend GPUs, started for a session and stopped behind it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ..workflow.conftest import PARTS, ROOT, TINY, Workflow
+
+SCRIPT = Path(__file__).parent / "cluster.sh"
+QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10"]
+# By default CPU jobs ask for more cores than the node has.
+SMALL = ["--max-threads", "2"]
+
+
+def lacking() -> str:
+    """Why there can be no Slurm here; "" if there can."""
+    programs = [p for p in ("sbatch", "slurmctld", "slurmd", "munged") if not shutil.which(p)]
+    if programs:
+        return f"no {', '.join(programs)}: apt-get install slurm-wlm munge"
+    return "" if os.geteuid() == 0 else "Slurm's daemons are started by root"
+
+
+class Cluster:
+    """A running Slurm; `options` are what Snakemake needs to know of it."""
+
+    def __init__(self, state: Path, accounting: bool):
+        self.state = state
+        self.options = [] if accounting else ["--slurm-status-command", "squeue"]
+
+    def jobs(self) -> list[dict[str, str]]:
+        """Every job since the start, as scontrol tells them."""
+        shown = subprocess.run(
+            ["scontrol", "show", "job", "--oneliner"], capture_output=True, text=True, check=True
+        )
+        lines = [line for line in shown.stdout.splitlines() if "JobId=" in line]
+        return [dict(w.split("=", 1) for w in line.split() if "=" in w) for line in lines]
+
+
+@pytest.fixture(scope="session", params=["squeue", "sacct"])
+def cluster(request, tmp_path_factory):
+    """Without accounting, and with it."""
+    if why := lacking():
+        pytest.skip(why)
+    accounting = request.param == "sacct"
+    if accounting and not (shutil.which("slurmdbd") and shutil.which("mariadbd")):
+        pytest.skip("no slurmdbd or mariadbd: apt-get install slurmdbd mariadb-server")
+    state = Path("/tmp") / f"wsss-slurm-{os.getpid()}"  # short: sockets lie below
+    extra = ["--accounting"] if accounting else []
+    subprocess.run([SCRIPT, "start", state, *extra], check=True, timeout=120)
+    try:
+        yield Cluster(state, accounting)
+    finally:
+        subprocess.run([SCRIPT, "stop", state], check=True, timeout=120)
+        shutil.rmtree(state)
+
+
+@pytest.fixture
+def study(cluster, tmp_path):
+    """The workflow in a folder of its own, to be run by `snakemake --profile slurm`."""
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / part)
+    (folder / "slurm").symlink_to((ROOT / "slurm").readlink())
+    workflow = Workflow(folder, folder / "study.yaml", TINY)
+    workflow.write(TINY)
+    workflow.options = ["--profile", "slurm", *cluster.options, *QUICK, *SMALL]
+    return workflow

@@ -1,0 +1,63 @@
+"""`snakemake --profile slurm all` from images to tables, with GPU jobs on a real Slurm."""
+
+import copy
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.xdist_group("slurm"), pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_profile_names_every_rule_with_a_gpu():
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    rules = set()
+    for file in (ROOT / "rules").glob("*.smk"):
+        for block in re.split(r"^(?=(?:use )?rule )", file.read_text(), flags=re.M):
+            name = re.match(r"rule (\w+):|use rule (\w+) as (\w+)", block)
+            if name and ("gpu=1" in block or (name[2] in rules)):
+                rules.add(name[1] or name[3])
+    assert set(profile["set-resources"]) == rules
+    assert {r["slurm_partition"] for r in profile["set-resources"].values()} == {"gpu"}
+
+
+def test_the_whole_pipeline(cluster, study):
+    data = copy.deepcopy(study.data)
+    # One experiment through every stage; the others share most of it and would double the time.
+    data["experiments"] = {"full": data["experiments"]["full"]}
+    data["tables"]["stages"]["experiments"] = ["full"]
+    data["tables"]["stages"]["columns"] = ["cam", "walk", "pseudo", "prediction"]
+    study.write(data)
+    done = study.snakemake(*study.options, "all")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    table = (study.folder / "results/tables/stages.md").read_text()
+    assert re.search(r"full +\|( +[\d.]+ +\|){4}", table.replace("*", "")), table
+    jobs = [job for job in cluster.jobs() if job.get("WorkDir") == str(study.folder)]
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    with_gpu = [job for job in jobs if "gpu" in job.get("TresPerJob", "")]
+    assert {job["Partition"] for job in with_gpu} == {"gpu"}
+    assert {job["Partition"] for job in jobs if job not in with_gpu} == {"cpu"}
+    assert len(with_gpu) >= 8
+    assert_apart(with_gpu, gpus_of_jobs(study.folder))
+    assert study.planned("all") == set()
+
+
+def gpus_of_jobs(folder):
+    """Slurm's job → CUDA_VISIBLE_DEVICES, as run cards tell them."""
+    cards = [json.loads(path.read_text()) for path in (folder / "results").rglob("*.run.json")]
+    return {card["slurm_job"]: card["gpus"] for card in cards if card["slurm_job"]}
+
+
+def assert_apart(jobs, gpus):
+    """Jobs that ran at the same time had GPUs of their own, and some did."""
+    together = 0
+    for a, b in itertools.combinations(jobs, 2):
+        if max(a["StartTime"], b["StartTime"]) < min(a["EndTime"], b["EndTime"]):
+            assert {gpus[a["JobId"]], gpus[b["JobId"]]} == {"0", "1"}
+            together += 1
+    assert together
