@@ -40,7 +40,6 @@ localrules:
     evaluation_curve,
     report_table,
     report_curves,
-    report_gallery,
 
 
 rule all:

@@ -17,7 +17,7 @@ rule affinity_labels:
     threads: 16
     resources:
         mem_mb=memory(8000),
-        runtime=720,
+        runtime=minutes(720),
     params:
         recipe=recipe("affinity", "labels"),
         code=code("wsss.affinity.labels", f"{AFFINITY}/labels.train{{shard}}.h5"),
@@ -46,15 +46,13 @@ rule affinity_train:
     threads: 8
     resources:
         mem_mb=memory(8000),
-        runtime=1440,
+        runtime=minutes(1440),
         gpu=1,
     params:
         recipe=recipe("affinity", "network"),
         code=code("wsss.affinity.train", f"{AFFINITY}/model.safetensors"),
         labels=each("--labels", "labels"),
-        weights=lambda wildcards, input: (
-            ["--weights", input.weights] if input.weights else []
-        ),
+        weights=each("--weights", "weights"),
     message:
         "Train AffinityNet {wildcards.affinity}, seed {wildcards.seed}."
     shell:
@@ -79,7 +77,7 @@ rule affinity_walk:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=480,
+        runtime=minutes(480),
         gpu=1,
     params:
         recipe=recipe("affinity", "walk"),
@@ -107,7 +105,7 @@ rule affinity_pseudo:
     threads: 16
     resources:
         mem_mb=memory(8000),
-        runtime=720,
+        runtime=minutes(720),
     params:
         recipe=recipe("affinity", "pseudo"),
         code=code("wsss.crf.pseudo", f"{AFFINITY}/pseudo.{{split}}{{shard}}.h5"),

@@ -17,13 +17,13 @@ rule cam_extract:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=480,
+        runtime=minutes(480),
         gpu=1,
     params:
         recipe=recipe("cam"),
         code=code("wsss.cam.extraction", f"{CAM}/cam.{{split}}{{shard}}.h5"),
         shard=shard_option,
-        masks=lambda wildcards, input: ["--masks", input.masks] if input.masks else [],
+        masks=each("--masks", "masks"),
     message:
         "Extract {wildcards.cam} maps of {wildcards.split} from {wildcards.classifier}."
     shell:

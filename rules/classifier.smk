@@ -19,17 +19,13 @@ rule classifier_train:
     threads: 8
     resources:
         mem_mb=memory(8000),
-        runtime=1440,
+        runtime=minutes(1440),
         gpu=1,
     params:
         recipe=recipe("classifier"),
         code=code("wsss.classifier.train", f"{SEED}/{{classifier}}/model.safetensors"),
-        weights=lambda wildcards, input: (
-            ["--weights", input.weights] if input.weights else []
-        ),
-        ordinary=lambda wildcards, input: (
-            ["--ordinary", input.ordinary] if input.ordinary else []
-        ),
+        weights=each("--weights", "weights"),
+        ordinary=each("--ordinary", "ordinary"),
     message:
         "Train the classifier {wildcards.classifier} on {wildcards.dataset}, seed {wildcards.seed}."
     shell:
@@ -54,7 +50,7 @@ rule classifier_evaluate:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=240,
+        runtime=minutes(240),
         gpu=1,
     params:
         code=code(
@@ -87,7 +83,7 @@ rule classifier_curve:
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=20,
+        runtime=minutes(20),
     params:
         code=code("wsss.classifier.curve", f"{SEED}/{{classifier}}/history.png"),
     message:

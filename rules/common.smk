@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -64,11 +65,15 @@ def recipe(section, *keys):
                 f"config: no {section} recipe '{name}'; add it or correct the path"
             )
         try:
-            return CONFIG.recipe(section, name, *keys)
-        except KeyError as part:
+            found = CONFIG.recipe(section, name, *keys)
+        except KeyError:
+            found = "null"
+        if found == "null":
             raise WorkflowError(
-                f"config: {section} recipe '{name}' has no part {part}; it does not make this file"
+                f"config: {section} recipe '{name}' has no part '{'.'.join(keys)}'; it does not "
+                "make this file"
             )
+        return found
 
     return param
 
@@ -161,7 +166,7 @@ def hints(wildcards):
 def salient(wildcards):
     """What the maps are called that say what is salient: the network's, if there is one."""
     if wildcards.saliency == "none":
-        return []
+        return ""
     network = json.loads(recipe("saliency")(wildcards))["network"]
     return f"{SALIENCY}/{'saliency' if network else 'c2am'}"
 
@@ -174,12 +179,19 @@ def saliency_part(wildcards):
 
 def saliency_maps(wildcards):
     """All maps of what is salient in a split."""
+    if not salient(wildcards):
+        raise WorkflowError("saliency 'none' is no background; name a saliency recipe")
     return parts(f"{salient(wildcards)}.{wildcards.split}")
 
 
 def memory(megabytes):
     """mem_mb that grows with each retry."""
     return lambda wildcards, attempt: megabytes * attempt
+
+
+def minutes(time):
+    """runtime that grows with each retry."""
+    return lambda wildcards, attempt: time * attempt
 
 
 def maps_for_pseudo_masks(wildcards):
@@ -213,12 +225,15 @@ def priors_threshold_source(wildcards):
     return f"{SALIENCY}/cam+saliency.train.eval.json"
 
 
+# How saliency becomes a background concerns the evaluation of priors only.
+EVALUATION = CONFIG.evaluation.model_copy(update={"saliency_background": "threshold"})
+
+
 def evaluation_of(wildcards):
     """A param: the evaluation's recipe; the pixels that affinity labels leave out are skipped."""
-    changes = {"saliency_background": "threshold"}
-    if wildcards.file == "labels.train":
-        changes["predicted_ignore"] = "skip"
-    return CONFIG.evaluation.model_copy(update=changes).to_json()
+    if wildcards.file != "labels.train":
+        return EVALUATION.to_json()
+    return EVALUATION.model_copy(update={"predicted_ignore": "skip"}).to_json()
 
 
 def ground_truth(wildcards):

@@ -21,13 +21,11 @@ rule crf_refine:
     threads: 16
     resources:
         mem_mb=memory(8000),
-        runtime=720,
+        runtime=minutes(720),
     params:
         recipe=recipe("crf"),
         code=code("wsss.crf.refine", REFINED),
-        threshold=lambda wildcards, input: (
-            ["--threshold-from", input.threshold] if input.threshold else []
-        ),
+        threshold=each("--threshold-from", "threshold"),
     message:
         "Refine {wildcards.file}.{wildcards.split} by the dense CRF {wildcards.preset}."
     shell:

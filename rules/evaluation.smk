@@ -1,10 +1,5 @@
 """Scores beside what they score; the only rules that read ground truth and predictions together."""
 
-# How saliency becomes a background concerns one rule only.
-EVALUATION = CONFIG.evaluation.model_copy(
-    update={"saliency_background": "threshold"}
-).to_json()
-
 
 rule evaluation_maps:
     input:
@@ -22,17 +17,15 @@ rule evaluation_maps:
     threads: 1
     resources:
         mem_mb=memory(4000),
-        runtime=120,
+        runtime=minutes(120),
     params:
-        recipe=EVALUATION,
+        recipe=EVALUATION.to_json(),
         code=code(
             "wsss.evaluation.map_evaluation",
             f"{SEED}/{{above}}/{{maps}}.{{split}}.eval.json",
         ),
         maps=each("--maps", "maps"),
-        threshold=lambda wildcards, input: (
-            ["--threshold-from", input.threshold] if input.threshold else []
-        ),
+        threshold=each("--threshold-from", "threshold"),
     message:
         "Evaluate {wildcards.maps}.{wildcards.split} at every threshold."
     shell:
@@ -58,7 +51,7 @@ rule evaluation_priors:
     threads: 1
     resources:
         mem_mb=memory(4000),
-        runtime=120,
+        runtime=minutes(120),
     params:
         recipe=CONFIG.evaluation.to_json(),
         code=code(
@@ -67,9 +60,7 @@ rule evaluation_priors:
         ),
         maps=each("--maps", "maps"),
         saliency=each("--saliency", "saliency"),
-        threshold=lambda wildcards, input: (
-            ["--threshold-from", input.threshold] if input.threshold else []
-        ),
+        threshold=each("--threshold-from", "threshold"),
     message:
         "Evaluate cam.{wildcards.split} with {wildcards.saliency} as its background."
     shell:
@@ -98,7 +89,7 @@ rule evaluation_masks:
     threads: 1
     resources:
         mem_mb=memory(4000),
-        runtime=120,
+        runtime=minutes(120),
     params:
         recipe=evaluation_of,
         masks=each("--predictions", "masks"),
@@ -128,13 +119,13 @@ rule evaluation_curve:
     benchmark:
         f"{SEED}/{{above}}/log/{{maps}}.{{split}}.curve.benchmark.tsv"
     wildcard_constraints:
-        maps=r"cam|c2am|saliency|cam\+saliency|walk",
+        maps="|".join(map(re.escape, THRESHOLDED)),
     conda:
         "../envs/wsss.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=20,
+        runtime=minutes(20),
     params:
         code=code(
             "wsss.evaluation.figure", f"{SEED}/{{above}}/{{maps}}.{{split}}.curve.png"

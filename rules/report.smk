@@ -22,14 +22,14 @@ rule report_table:
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=20,
+        runtime=minutes(20),
     params:
         spec=table_spec,
         code=code("wsss.report.render", "results/tables/{table}.csv"),
     message:
         "Make the table {wildcards.table}."
     shell:
-        "python -m wsss --log {log:q} report table --spec {params.spec:q}"
+        "printf %s {params.spec:q} | python -m wsss --log {log:q} report table --spec -"
         " --out-csv {output.csv:q} --out-md {output.md:q} --out-tex {output.tex:q}"
 
 
@@ -52,14 +52,14 @@ rule report_curves:
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=20,
+        runtime=minutes(20),
     params:
         spec=curves_spec,
         code=code("wsss.report.curves", "results/tables/{table}.curves.png"),
     message:
         "Draw the threshold curves of the table {wildcards.table}."
     shell:
-        "python -m wsss --log {log:q} report curves --spec {params.spec:q} --out {output:q}"
+        "printf %s {params.spec:q} | python -m wsss --log {log:q} report curves --spec - --out {output:q}"
 
 
 rule report_gallery:
@@ -85,7 +85,7 @@ rule report_gallery:
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=20,
+        runtime=minutes(20),
     params:
         spec=gallery_spec,
         code=code(
@@ -95,4 +95,4 @@ rule report_gallery:
     message:
         "Draw the gallery of {wildcards.experiment}, {wildcards.split}."
     shell:
-        "python -m wsss --log {log:q} report gallery --spec {params.spec:q} --out {output:q}"
+        "printf %s {params.spec:q} | python -m wsss --log {log:q} report gallery --spec - --out {output:q}"

@@ -17,15 +17,13 @@ rule saliency_train_c2am:
     threads: 8
     resources:
         mem_mb=memory(12000),
-        runtime=1440,
+        runtime=minutes(1440),
         gpu=1,
     params:
         recipe=recipe("saliency", "c2am"),
         code=code("wsss.saliency.train_c2am", f"{SALIENCY}/c2am.safetensors"),
         hints=each("--hints", "hints"),
-        weights=lambda wildcards, input: (
-            ["--weights", input.weights] if input.weights else []
-        ),
+        weights=each("--weights", "weights"),
     message:
         "Train C²AM {wildcards.saliency} on {wildcards.dataset}, seed {wildcards.seed}."
     shell:
@@ -49,7 +47,7 @@ rule saliency_c2am:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=480,
+        runtime=minutes(480),
         gpu=1,
     params:
         recipe=recipe("saliency", "maps"),
@@ -78,7 +76,7 @@ rule saliency_masks:
     threads: 16
     resources:
         mem_mb=memory(8000),
-        runtime=720,
+        runtime=minutes(720),
     params:
         recipe=recipe("saliency", "masks"),
         code=code("wsss.crf.pseudo", f"{SALIENCY}/c2am.masks.train{{shard}}.h5"),
@@ -105,15 +103,13 @@ rule saliency_train:
     threads: 8
     resources:
         mem_mb=memory(12000),
-        runtime=1440,
+        runtime=minutes(1440),
         gpu=1,
     params:
         recipe=recipe("saliency", "network"),
         code=code("wsss.saliency.train_network", f"{SALIENCY}/network.safetensors"),
         masks=each("--masks", "masks"),
-        weights=lambda wildcards, input: (
-            ["--weights", input.weights] if input.weights else []
-        ),
+        weights=each("--weights", "weights"),
     message:
         "Train the saliency network of {wildcards.saliency}, seed {wildcards.seed}."
     shell:
@@ -137,7 +133,7 @@ rule saliency_predict:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=480,
+        runtime=minutes(480),
         gpu=1,
     params:
         recipe=recipe("saliency", "predict"),

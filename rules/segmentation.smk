@@ -19,7 +19,7 @@ rule segmentation_train:
     threads: 8
     resources:
         mem_mb=memory(12000),
-        runtime=2880,
+        runtime=minutes(2880),
         gpu=1,
     params:
         recipe=recipe("segmentation", "train"),
@@ -27,9 +27,7 @@ rule segmentation_train:
             "wsss.segmentation.train", f"{AFFINITY}/{{segmentation}}/model.safetensors"
         ),
         masks=each("--masks", "masks"),
-        weights=lambda wildcards, input: (
-            ["--weights", input.weights] if input.weights else []
-        ),
+        weights=each("--weights", "weights"),
     message:
         "Train {wildcards.segmentation} on pseudo masks, seed {wildcards.seed}."
     shell:
@@ -53,9 +51,7 @@ use rule segmentation_train as segmentation_train_supervised with:
         recipe=recipe("segmentation", "train"),
         code=code("wsss.segmentation.train", f"{SUPERVISED}/model.safetensors"),
         masks=each("--masks", "masks"),
-        weights=lambda wildcards, input: (
-            ["--weights", input.weights] if input.weights else []
-        ),
+        weights=each("--weights", "weights"),
     message:
         "Train {wildcards.segmentation} on ground truth, seed {wildcards.seed}."
 
@@ -78,7 +74,7 @@ rule segmentation_predict:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=480,
+        runtime=minutes(480),
         gpu=1,
     params:
         recipe=recipe("segmentation", "predict"),

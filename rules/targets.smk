@@ -40,7 +40,7 @@ def judged(experiment, column, split):
         return True  # by labels
     data = CONFIG.dataset[experiment.dataset]
     name, _, preset = column.partition(".crf-")
-    by_train = name in THRESHOLDED
+    by_train = name in THRESHOLDED and has_curve(name)
     if preset:
         by_train = CONFIG.crf[preset].threshold_on == "train"
     splits = {split, "train"} if by_train else {split}
@@ -130,6 +130,8 @@ def cell_files(table, experiment, seed, column):
     if table.kind == "metrics":
         return evaluated(experiment, seed, table.column(column).file, table.split)
     if ".crf-" in column:
+        if not makes(experiment, column.partition(".crf-")[0]):
+            return []
         return tree.timed_crf(experiment, seed, column, table.split, SHARDS)
     if column == "classifier" and experiment.classifier:
         # With the ordinary classifiers that its training needs first.

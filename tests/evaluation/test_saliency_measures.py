@@ -54,6 +54,19 @@ def test_ignored_pixels_do_not_count():
     np.testing.assert_array_equal(a.precision, b.precision)
 
 
+def test_images_without_ground_truth_are_left_out():
+    truth = disc()
+    seen = measure(truth.astype(np.float32) * np.float32(0.8), truth)
+    unseen = measure(truth.astype(np.float32), np.full_like(truth, 255))
+    assert summary([seen, unseen]) == summary([seen])
+
+
+def test_every_grey_is_its_own_level():
+    greys = (np.arange(256, dtype=np.float32) / 255).astype(np.float16).astype(np.float32)[None]
+    found = measure(greys, np.ones((1, 256), np.uint8))
+    np.testing.assert_allclose(found.recall, np.arange(256, 0, -1) / 256)
+
+
 def test_f_beta_averages_precision_and_recall_over_images_first():
     truth = np.array([[1, 0]], np.uint8)
     good = measure(np.array([[1.0, 0.0]], np.float32), truth)

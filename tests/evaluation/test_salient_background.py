@@ -119,10 +119,31 @@ def test_saliency_of_other_images_is_refused(tmp_path, changes, says):
         evaluate(write(tmp_path, **changes))
 
 
+def test_a_threshold_of_the_cam_alone_is_refused(tmp_path):
+    files = write(tmp_path, "train")
+    path = tmp_path / "cam.train.eval.json"
+    path.write_text(json.dumps(evaluate_maps([files["cam"]], files["masks"], EvaluationRecipe())))
+    with pytest.raises(UserError, match=r"cam.train.eval.json: was made without --saliency"):
+        evaluate(files, threshold_from=path)
+
+
+def test_without_a_saliency_map_all_is_background(tmp_path):
+    files = write(tmp_path)
+    with MapWriter(files["saliency"], Header("maps", "val", SALIENT)) as writer:
+        for image_id in "abc":
+            writer.add(image_id, SIZE, np.array([], np.int64), np.zeros((0, 6, 8), np.float32))
+    for how in ("threshold", "soft"):
+        found = evaluate(files, saliency_background=how)
+        assert sum(c["predicted_pixels"] for c in found["per_class"][1:]) == 0
+        assert found["saliency"]["background"] == how
+
+
 def test_only_saliency_is_taken_for_saliency(tmp_path):
     files = write(tmp_path)
     with pytest.raises(UserError, match="has maps of cat, dog, cow; give a saliency file"):
         evaluate(files | {"saliency": files["cam"]})
+    with pytest.raises(UserError, match=r"saliency.h5: is saliency itself"):
+        evaluate(files | {"cam": files["saliency"]})
     with MapWriter(tmp_path / "scores.h5", Header("maps", "val", NAMES)) as writer:
         writer.add("a", SIZE, np.array([0, 1]), np.ones((2, 3, 3), np.float32))
     with pytest.raises(UserError, match="a background channel of its own; leave --saliency out"):

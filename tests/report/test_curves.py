@@ -148,7 +148,7 @@ def test_mistakes(rows, tmp_path):
     for files, message in [
         ({"cam": [masks]}, "has no curve, it is of maps"),
         ({"cam": [train]}, "is of split train, but val is needed"),
-        ({}, "no row has maps; give the evaluations of cam or walk"),
+        ({}, "no row has maps; evaluate one of cam, c2am, "),
     ]:
         with pytest.raises(UserError, match=message):
             curves_figure(spec({"a": files}))

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import wsss.report.gallery as gallery
 from wsss.core.errors import UserError
 from wsss.core.images import voc_palette
 from wsss.core.maps import SALIENT
@@ -17,6 +18,7 @@ from wsss.report.drawing import TILE, maps_over, mask_over, saliency_over
 from wsss.report.spec import GallerySpec, parse
 
 NAMES = ("cat", "dog")
+PAGE = Image.new("RGB", (4, 4))
 SIZE = (30, 40)
 
 
@@ -91,9 +93,63 @@ def test_saliency_hints_and_affinity_labels(folder):
     whole["columns"].insert(1, hints)
     with Image.open(io.BytesIO(make_gallery(parse(json.dumps(whole), GallerySpec)))) as page:
         assert page.width > 6 * TILE
-    hints["file"] = str(folder / "labels.val.h5")
-    with pytest.raises(UserError, match=r"labels.val.h5: holds masks; above is for maps"):
-        make_gallery(parse(json.dumps(whole), GallerySpec))
+    for wrong in ("labels", "c2am"):
+        hints["file"] = str(folder / f"{wrong}.val.h5")
+        with pytest.raises(UserError, match=rf"{wrong}.val.h5: above is for maps of classes"):
+            make_gallery(parse(json.dumps(whole), GallerySpec))
+
+
+def corners(folder, monkeypatch, columns):
+    """The texts in the corners of a gallery of i0, whose ground truth is class 1."""
+    drawn = []
+    monkeypatch.setattr(
+        gallery, "draw_gallery", lambda titles, rows, *_: drawn.extend(rows) or PAGE
+    )
+    whole = json.loads(spec(folder, [], images=6).model_dump_json()) | {"columns": columns}
+    make_gallery(parse(json.dumps(whole), GallerySpec))
+    row = next(row for row in drawn if row.caption.startswith("i0 "))
+    return [tile.corner for tile in row.tiles[2:]]
+
+
+def test_corners_of_saliency_and_of_labels_with_gaps(folder, monkeypatch):
+    with (
+        MapWriter(folder / "c2am.val.h5", Header("maps", "val", SALIENT)) as salient,
+        MaskWriter(folder / "labels.val.h5", Header("masks", "val", NAMES)) as labels,
+    ):
+        for i in range(6):
+            object_ = np.zeros(SIZE, np.uint8)
+            object_[5:20, 10:30] = 1
+            salient.add(f"i{i}", SIZE, np.array([1]), object_[None].astype(np.float32))
+            gaps = np.full(SIZE, 255, np.uint8)
+            gaps[5:10, 10:30], gaps[25:, :] = 2 if i == 5 else 1, 0
+            labels.add(f"i{i}", gaps)
+    columns = [
+        {"title": "right", "file": str(folder / "c2am.val.h5"), "threshold": 0.5},
+        {"title": "nothing", "file": str(folder / "c2am.val.h5"), "threshold": 1.0},
+        {"title": "gaps", "file": str(folder / "labels.val.h5")},
+        {"title": "hints", "file": str(folder / "cam.val.h5"), "above": 0.4},
+    ]
+    share = (29 * 40 - 15 * 20) / (29 * 40)  # of the background, where one row is 255
+    found = corners(folder, monkeypatch, columns)
+    assert found == ["100", f"{50 * share:.0f}", "100", ""]
+
+
+def test_hints_are_what_reaches_the_score(folder, monkeypatch):
+    shown = []
+    monkeypatch.setattr(gallery, "mask_over", lambda image, mask, alpha: shown.append(mask) or PAGE)
+    with MapWriter(folder / "flat.val.h5", Header("maps", "val", NAMES)) as writer:
+        for i in range(6):
+            values = np.array([[0.25, 0.5]], np.float32).repeat(2, 0)[None]
+            writer.add(f"i{i}", (2, 2), np.array([2]), values)
+    with ImageWriter(folder / "two.h5", Header("images", "val", NAMES)) as writer:
+        png = io.BytesIO()
+        Image.fromarray(np.zeros((2, 2, 3), np.uint8)).save(png, format="PNG")
+        for i in range(6):
+            writer.add(ImageRecord(f"i{i}", png.getvalue(), (2, 2), np.ones(2, np.uint8)))
+    column = {"title": "hints", "file": str(folder / "flat.val.h5"), "above": 0.5}
+    whole = {"recipe": {"images": 1}, "images": str(folder / "two.h5"), "columns": [column]}
+    make_gallery(parse(json.dumps(whole), GallerySpec))
+    assert shown[0].tolist() == [[0, 2], [0, 2]]
 
 
 def test_saliency_is_as_bright_as_it_is_high():

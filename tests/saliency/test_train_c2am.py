@@ -152,7 +152,7 @@ def test_tiny_images_are_told_before_training(tmp_path, monkeypatch):
 
 
 def test_maps_without_an_inside_are_refused():
-    with pytest.raises(ValueError, match=r"crop 32 gives maps of 2×2 places, .*give 48 or more"):
+    with pytest.raises(ValueError, match=r"crop 32 gives maps of 2×2 places, .*give 33 or more"):
         tiny(augment=C2amAugment(crop=32))
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A Slurm of one node on this machine, for tests: real daemons, pretend GPUs (no cgroups, no systemd).
-# Everything lies in STATE but a link to it, /etc/slurm/slurm.conf. Needs root, and of Debian slurm-wlm
+# Everything lies in STATE but a link to it, /etc/slurm/slurm.conf, and a line in /etc/hosts where this
+# machine does not know its own name. Needs root, and of Debian slurm-wlm
 # and munge, for --accounting also slurmdbd and mariadb-server. CPUs and memory are pretended, too.
 #   cluster.sh start STATE [--accounting] [--gpus 2] [--cpus 4] [--memory 65536]
 #   cluster.sh stop STATE
@@ -155,7 +156,7 @@ if [ -e "$link" ] || [ -L "$link" ]; then
 fi
 install -d -m 755 /etc/slurm "$state" "$state"/{ctld,d,log}
 ln -s "$SLURM_CONF" "$link"
-trap stop ERR
+trap 'failed=$?; [ $failed = 0 ] || stop' EXIT
 write_configuration
 start_munge
 [ $accounting = no ] || start_database

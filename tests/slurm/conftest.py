@@ -49,12 +49,12 @@ def cluster(request, tmp_path_factory):
         pytest.skip("no slurmdbd or mariadbd: apt-get install slurmdbd mariadb-server")
     state = Path("/tmp") / f"wsss-slurm-{os.getpid()}"  # short: sockets lie below
     extra = ["--accounting"] if accounting else []
-    subprocess.run([SCRIPT, "start", state, *extra], check=True, timeout=120)
     try:
+        subprocess.run([SCRIPT, "start", state, *extra], check=True, timeout=120)
         yield Cluster(state, accounting)
     finally:
         subprocess.run([SCRIPT, "stop", state], check=True, timeout=120)
-        shutil.rmtree(state)
+        shutil.rmtree(state, ignore_errors=True)
 
 
 @pytest.fixture

@@ -129,7 +129,12 @@ TINY = {
                 "pseudo",
                 "prediction.crf-scores",
             ],
-        }
+        },
+        "seconds": {
+            "kind": "seconds",
+            "experiments": ["full", "salient"],
+            "columns": ["cam", "saliency", "cam.crf-labels", "affinity"],
+        },
     },
     "galleries": {"images": 2},
 }

@@ -170,6 +170,8 @@ def test_each_field_reruns_its_stage_and_what_follows(finished):
         roots = {file for file in graph if re.fullmatch(OWNERS[owner], file)}
         if owner[:2] == ("classifier", "one") and parse(edited).classifier["two"] == untouched:
             roots -= {file for file in roots if "/two/" in file}  # it has a value of its own
+        if path[-1] == "predicted_ignore":  # affinity labels skip 255 whatever it says
+            roots -= {file for file in roots if file.endswith("labels.train.eval.json")}
         assert roots, owner
         planned = finished.planned("all")
         expected = descendants(graph, roots)

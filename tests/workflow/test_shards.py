@@ -66,4 +66,6 @@ def test_networks_and_figures_are_the_same(finished, sharded):
         assert mine["metrics"] == theirs["metrics"], path
         compared += len(mine["evaluated"]["files"]) > 1
     assert compared > 10
+    seconds = (sharded.folder / "results/tables/seconds.csv").read_text()
+    assert re.search(r"^salient,saliency,seconds,[\d.]+", seconds, re.M)
     assert sharded.planned("all") == set()

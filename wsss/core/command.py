@@ -28,6 +28,9 @@ RecipeOption = Annotated[
     str, typer.Option("--recipe", help="The recipe as JSON; {} takes the defaults.")
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
+ShardOption = Annotated[
+    str, typer.Option("--shard", help="Only this part of the images: 2/7 is the second of seven.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 
 

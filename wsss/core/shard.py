@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple, TypeVar
-
-import typer
+from typing import NamedTuple, TypeVar
 
 from wsss.core.errors import UserError
 
@@ -33,8 +31,3 @@ class Shard(NamedTuple):
         return items[
             len(items) * (self.number - 1) // self.of : len(items) * self.number // self.of
         ]
-
-
-ShardOption = Annotated[
-    str, typer.Option("--shard", help="Only this part of the images: 2/7 is the second of seven.")
-]

@@ -3,7 +3,8 @@
 Every file is written under a temporary name in the same folder, marked complete, and renamed;
 readers refuse anything else with one line. Layout (all kinds): a flat chunked dataset `values`,
 its index `offset` (N+1,), the `ids` (N,), the images' `size` (N, 2) as (H, W). Images add
-`labels` (N, C); maps add `shape` (N, 3) as (K, h, w) and the ragged class ids `classes`.
+`labels` (N, C); maps add `shape` (N, 3) as (K, h, w) and the ragged class ids `classes`. Values are
+uint8, those of maps float16, or 255 times the map as uint8 (format version 2).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from wsss.core.sink import Sink
 
 FORMAT = "wsss"
 VERSION = 1
+EIGHT_BITS = 2  # the version of maps that are kept as uint8, which version 1 does not know
 _REMEDY = "delete it and run again"
 _SOFTWARE = ("wsss", "torch", "timm", "numpy", "h5py", "pydensecrf2")
 
@@ -86,6 +88,7 @@ class _Writer:
     """
 
     _values: tuple[Any, dict[str, Any]]  # dtype, creation options
+    _version = VERSION
 
     def __init__(self, path: str | Path, header: Header):
         self.path = Path(path)
@@ -169,7 +172,7 @@ class _Writer:
         for name, values in self._index().items():
             self._file[name] = values
         attributes = self._file.attrs
-        attributes["format"], attributes["version"] = FORMAT, VERSION
+        attributes["format"], attributes["version"] = FORMAT, self._version
         attributes["kind"], attributes["split"] = self.header.kind, self.header.split
         attributes["classes"] = json.dumps(list(self.header.classes))
         attributes["recipe"] = self.header.recipe
@@ -234,7 +237,7 @@ class MapWriter(_Writer):
         super().__init__(path, header)
         self._eight_bits = eight_bits
         if eight_bits:
-            self._values = (np.uint8, self._values[1])
+            self._values, self._version = (np.uint8, self._values[1]), EIGHT_BITS
         self._shapes: list[tuple[int, int, int]] = []
         self._classes: list[np.ndarray] = []
 
@@ -465,10 +468,10 @@ def _open_checked(path: Path, kind: str | None) -> h5py.File:
 def _check(path: Path, file: h5py.File, kind: str | None) -> None:
     if file.attrs.get("format") != FORMAT:
         raise UserError(f"{path}: an HDF5 file, but none of wsss; give a file made by wsss")
-    if file.attrs.get("version") != VERSION:
+    if file.attrs.get("version") not in (VERSION, EIGHT_BITS):
         raise UserError(
-            f"{path}: format version {file.attrs.get('version')}, this wsss reads {VERSION}; "
-            f"{_REMEDY}"
+            f"{path}: format version {file.attrs.get('version')}, this wsss reads "
+            f"{VERSION} and {EIGHT_BITS}; {_REMEDY}"
         )
     if not file.attrs.get("complete", False):
         raise UserError(f"{path}: incomplete, its writer was stopped; {_REMEDY}")

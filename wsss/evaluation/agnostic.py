@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
 from wsss.core.images import IGNORE
-from wsss.core.maps import SALIENT, upsample
-from wsss.core.store import MapReader, MaskReader
-from wsss.evaluation.saliency_measures import SaliencyCounts, measure
+from wsss.core.maps import SALIENT
+from wsss.core.store import MaskReader
 
 
 class AgnosticMasks(MaskReader):
@@ -25,19 +24,3 @@ class AgnosticMasks(MaskReader):
     def __getitem__(self, key: int | str) -> UInt8[np.ndarray, "h w"]:
         mask = super().__getitem__(key)
         return np.where(mask == IGNORE, mask, mask > 0).astype(np.uint8)
-
-
-@dataclass
-class Measure:
-    """What a worker does for an image id: the measures of salient object detection."""
-
-    maps: MapReader
-    masks: AgnosticMasks
-
-    def __call__(self, image_id: str) -> SaliencyCounts:
-        """The image's part of the measures; 0 everywhere for an image without maps."""
-        record, truth = self.maps[image_id], self.masks[image_id]
-        saliency = np.zeros(truth.shape, np.float32)
-        if len(record.classes):
-            saliency = upsample(record.maps, record.size)[0]
-        return measure(saliency, truth)

@@ -12,16 +12,16 @@ from jaxtyping import Float, Int, Int64, UInt8
 
 from wsss.core.command import progress
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import train_threshold
+from wsss.core.evaluation_file import read_evaluation, train_threshold
 from wsss.core.maps import SALIENT, upsample
 from wsss.core.parallel import imap
 from wsss.core.store import ImageReader, MapReader, MaskReader
-from wsss.evaluation.agnostic import AgnosticMasks, Measure
+from wsss.evaluation.agnostic import AgnosticMasks
 from wsss.evaluation.checks import check_splits, listed
 from wsss.evaluation.confusion import confusion_matrix
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.evaluation.record import Threshold, curve_values, document, figures
-from wsss.evaluation.saliency_measures import summary
+from wsss.evaluation.saliency_measures import Measure, summary
 from wsss.evaluation.salient_background import SalientBackground
 from wsss.evaluation.sweep import Sweep
 
@@ -90,11 +90,20 @@ def evaluate_maps(
             confusion += counts
         chosen = Threshold(None, "none: arg-max of scores")
         found = document(kind="scores", threshold=chosen, confusion=confusion, **shared)
-        return found if labels is None else found | {"image_labels": "given"}
+        if labels is not None:
+            found["image_labels"] = "given"
+        return found | _background(reader)
 
     if image_labels is not None:
         raise UserError(f"{maps[0]}: has maps of each image's labels; leave --image-labels out")
-    trained = train_threshold(threshold_from) if threshold_from is not None else None
+    trained = None
+    if threshold_from is not None:
+        trained = train_threshold(threshold_from)
+        if ("saliency" in read_evaluation(threshold_from)) != bool(saliency):
+            raise UserError(
+                f"{threshold_from}: was made {'without' if saliency else 'with'} --saliency, which "
+                "decides what its threshold means; give the evaluation of the same files on train"
+            )
     extra = [recipe.fixed_threshold] + ([] if trained is None else [trained])
     sweep = Sweep(np.union1d(recipe.thresholds(), extra), len(classes))
     count = _MapCounter(reader, truth, sweep)
@@ -120,7 +129,14 @@ def evaluate_maps(
     if isinstance(truth, AgnosticMasks):
         images = list(imap(Measure(reader, truth), ids, workers))
         found["metrics"] |= summary(images)
-    return found
+    return found | _background(reader)
+
+
+def _background(reader: MapReader) -> dict[str, Any]:
+    """What saliency was the background, if any was."""
+    if not isinstance(reader, SalientBackground):
+        return {}
+    return {"saliency": reader.saliency.header.source() | {"background": reader.how}}
 
 
 @dataclass

@@ -6,12 +6,16 @@ the published definitions.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, UInt8
 
 from wsss.core.images import IGNORE
+from wsss.core.maps import upsample
+from wsss.core.store import MapReader
+from wsss.evaluation.agnostic import AgnosticMasks
 
 LEVELS = 256
 BETA_SQUARED = 0.3
@@ -38,11 +42,29 @@ def measure(
     return SaliencyCounts(precision, recall, mae, s_measure(saliency, salient, counts))
 
 
+@dataclass
+class Measure:
+    """What a worker does for an image id: the measures of salient object detection."""
+
+    maps: MapReader
+    masks: AgnosticMasks
+
+    def __call__(self, image_id: str) -> SaliencyCounts:
+        """The image's part of the measures; 0 everywhere for an image without maps."""
+        record, truth = self.maps[image_id], self.masks[image_id]
+        saliency = np.zeros(truth.shape, np.float32)
+        if len(record.classes):
+            saliency = upsample(record.maps, record.size)[0]
+        return measure(saliency, truth)
+
+
 def summary(images: list[SaliencyCounts]) -> dict[str, float]:
     """mae, s_measure: means over images. f_beta: the highest over thresholds, β² = 0.3.
 
-    Precision and recall are averaged over images first (Achanta et al. 2009).
+    Precision and recall are averaged over images first (Achanta et al. 2009). Images without any
+    ground truth are left out; at least one must have some.
     """
+    images = [image for image in images if not np.isnan(image.mae)]
     precision = np.mean([image.precision for image in images], 0)
     recall = np.mean([image.recall for image in images], 0)
     below = BETA_SQUARED * precision + recall
@@ -57,7 +79,8 @@ def summary(images: list[SaliencyCounts]) -> dict[str, float]:
 def _precision_recall(
     values: Float64[np.ndarray, " n"], target: Bool[np.ndarray, " n"]
 ) -> tuple[Float64[np.ndarray, " levels"], Float64[np.ndarray, " levels"]]:
-    steps = (values * (LEVELS - 1)).astype(np.int64)
+    # 0.1: k/255 as float16 may lie a little below, and is level k all the same.
+    steps = (values * (LEVELS - 1) + 0.1).astype(np.int64)
     inside = np.bincount(steps[target], minlength=LEVELS)[::-1].cumsum()[::-1]
     found = np.bincount(steps, minlength=LEVELS)[::-1].cumsum()[::-1]
     return inside / np.maximum(found, 1), inside / max(int(target.sum()), 1)

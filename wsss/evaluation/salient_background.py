@@ -19,7 +19,8 @@ class SalientBackground(MapReader):
     """A maps file of classes read together with the saliency s of its images, at their size.
 
     "threshold": each map is s where it is the highest (the first of several), 0 elsewhere, so that
-    at threshold t a pixel is background where s does not exceed t, else of its highest class.
+    at threshold t a pixel is background where s does not exceed t or no class map is above 0, else
+    of its highest class.
     "soft": a background channel 1 − s stands before the maps, for an arg-max.
 
     Raises UserError for saliency of other classes, another split or other images.
@@ -40,6 +41,8 @@ class SalientBackground(MapReader):
             )
         if any(0 in ids for ids in self._class_ids):
             raise UserError(f"{maps[0]}: has a background channel of its own; leave --saliency out")
+        if self.header.classes == SALIENT:
+            raise UserError(f"{maps[0]}: is saliency itself; give the maps of classes")
         check_splits(saliency[0], self.saliency.header.split, maps[0], self.header.split)
         missing = [i for i in self.ids if i not in self.saliency]
         if missing:
@@ -53,7 +56,9 @@ class SalientBackground(MapReader):
                 f"{self.saliency.paths[0]}: '{record.id}' is {found.size[1]}×{found.size[0]}, its "
                 f"maps are of {record.size[1]}×{record.size[0]}; one was made from other images"
             )
-        salient = upsample(found.maps, record.size)[:1]
+        salient = np.zeros((1, *record.size), np.float32)  # without a map nothing is salient
+        if len(found.classes):
+            salient = upsample(found.maps, record.size)[:1]
         maps = upsample(record.maps, record.size)
         if self.how == "soft":
             classes = np.concatenate([[0], record.classes])

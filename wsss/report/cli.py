@@ -12,7 +12,9 @@ from wsss.core.command import log, run_card, write_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Tables over experiments and seeds; galleries.")
 
-SpecOption = Annotated[str, typer.Option("--spec", help="Recipe and files as JSON.")]
+SpecOption = Annotated[
+    str, typer.Option("--spec", help="Recipe and files as JSON; - reads it from standard input.")
+]
 
 
 @app.command(

@@ -45,7 +45,7 @@ def curves_figure(spec: CurvesSpec) -> bytes:
     recipe = spec.recipe
     maps = [name for name in THRESHOLDED if any(row.files.get(name) for row in spec.rows)]
     if not maps:
-        raise UserError("--spec: no row has maps; give the evaluations of cam or walk")
+        raise UserError(f"--spec: no row has maps; evaluate one of {', '.join(THRESHOLDED)}")
     figure = Figure(figsize=(12, 0.7 + 3.4 * len(maps)), dpi=150, layout="constrained")
     grid = figure.subplots(len(maps), len(TITLES), squeeze=False, sharex=True, sharey="col")
     seeds = 0

@@ -104,9 +104,9 @@ def _open(column: GalleryColumn) -> _Column:
     threshold = column.threshold
     if column.threshold_from is not None:
         threshold = read_evaluation(Path(column.threshold_from))["threshold"]["value"]
-    if column.above is not None and kind == "masks":
-        raise UserError(f"{paths[0]}: holds masks; above is for maps, leave it out")
     reader = MaskReader(paths) if kind == "masks" else MapReader(paths)
+    if column.above is not None and (kind == "masks" or reader.header.classes == SALIENT):
+        raise UserError(f"{paths[0]}: above is for maps of classes, leave it out")
     return _Column(column.title, reader, threshold, column.above)
 
 
@@ -141,6 +141,8 @@ def _draw(
     """A column's tile of one image, and the class ids in it."""
     record = column.reader[image_id]
     prediction = _prediction(column, record, image.shape[:2])
+    if column.above is not None:
+        return Tile(mask_over(image, prediction, alpha)), set(np.unique(prediction).tolist())
     corner = ""
     if truth is not None and prediction is not None:
         miou = _miou(column, prediction, truth[image_id])
@@ -149,8 +151,6 @@ def _draw(
         maps = record.maps if isinstance(record, MapRecord) else (record == 1)[None]
         threshold = column.threshold if isinstance(record, MapRecord) else None
         return Tile(saliency_over(image, maps.astype(np.float32), threshold), corner), set()
-    if column.above is not None:
-        return Tile(mask_over(image, prediction, alpha)), set(np.unique(prediction).tolist())
     if isinstance(record, MapRecord) and 0 not in record.classes:
         picture = maps_over(image, record.maps, record.classes, alpha, column.threshold)
         return Tile(picture, corner), set(record.classes.tolist())

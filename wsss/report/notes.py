@@ -28,6 +28,9 @@ NAMES = {
 }
 
 
+# Shown at a threshold that nobody chose for the file, at the best one, or at none.
+WITHOUT_THRESHOLD = ("fixed_miou", "mae", "f_beta", "s_measure")
+
 IMAGE_LEVEL = {
     "f1": "F1",
     "f2": "F2",
@@ -124,7 +127,7 @@ def _tuned(shown: dict[Column, Cells]) -> dict[str, Cells]:
     return {
         column.file: cells
         for column, cells in shown.items()
-        if column.file != CLASSIFIER and column.metric != "fixed_miou"
+        if column.file != CLASSIFIER and column.metric not in WITHOUT_THRESHOLD
     }
 
 
@@ -142,8 +145,7 @@ def _any(cells: Cells, is_so: Callable[[Evaluation], bool]) -> bool:
 
 
 def _skips(evaluation: Evaluation) -> bool:
-    recipe = evaluation["recipe"]
-    return bool(recipe) and recipe["predicted_ignore"] == "skip"
+    return "labelled" in evaluation["metrics"]
 
 
 def _is_agnostic(evaluation: Evaluation) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
@@ -93,9 +94,12 @@ class GallerySpec(Recipe):
 
 
 def parse(text: str, spec: type[S]) -> S:
-    """A spec from JSON; UserError with one line per mistake."""
+    """A spec from JSON, which standard input holds for "-"; UserError with one line per mistake.
+
+    A study of many shards names more files than one argument of a command may hold.
+    """
     try:
-        return spec.model_validate_json(text)
+        return spec.model_validate_json(sys.stdin.read() if text == "-" else text)
     except ValidationError as error:
         lines = [f"--spec: {line}" for _, line in explain(error, spec)]
         raise UserError("\n".join(lines)) from None

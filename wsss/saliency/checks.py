@@ -24,8 +24,8 @@ def require_size(reader: ImageReader, path: Path) -> None:
 
 def require_both_sides(masks: MaskReader) -> None:
     """UserError where no mask has both foreground and background: there is nothing to learn."""
-    for _, mask in masks:
-        if (mask == 0).any() and (mask == 1).any():
+    with masks:  # closed again before the loader's workers start
+        if any((mask == 0).any() and (mask == 1).any() for _, mask in masks):
             return
     raise UserError(
         f"{masks.paths[0]}: no mask has both salient and background pixels; look at the maps that "

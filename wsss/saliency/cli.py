@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import OutOption, RecipeOption, SeedOption, log, run_card
-from wsss.core.shard import Shard, ShardOption
+from wsss.core.command import OutOption, RecipeOption, SeedOption, ShardOption, log, run_card
+from wsss.core.shard import Shard
 
 app = typer.Typer(no_args_is_help=True, help="What is foreground, whatever its class.")
 

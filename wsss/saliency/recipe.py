@@ -65,10 +65,11 @@ class C2amTrain(Recipe):
                 "stages; give 16 or 8"
             )
         crop, stride = self.augment.crop, self.backbone.output_stride
-        if crop < 3 * stride:
+        places = -(-crop // stride)
+        if places < 3:
             raise ValueError(
-                f"augment.crop {crop} gives maps of {crop // stride}×{crop // stride} places, with "
-                f"no inside apart from a border; give {3 * stride} or more"
+                f"augment.crop {crop} gives maps of {places}×{places} places, with no inside apart "
+                f"from a border; give {2 * stride + 1} or more"
             )
         return self
 

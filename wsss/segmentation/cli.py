@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import OutOption, RecipeOption, SeedOption, run_card
-from wsss.core.shard import Shard, ShardOption
+from wsss.core.command import OutOption, RecipeOption, SeedOption, ShardOption, run_card
+from wsss.core.shard import Shard
 
 app = typer.Typer(no_args_is_help=True, help="Segmentation networks trained on masks.")
 
