@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from wsss.affinity.recipe import AffinityRecipe
 from wsss.cam.recipe import CamRecipe
@@ -57,6 +57,14 @@ class Config(BaseModel):
         True,
         description="false: a change of code reruns nothing; `wsss status` lists what is stale.",
     )
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _from_the_command_line(cls, seeds: Any) -> Any:
+        """Snakemake makes strings of the numbers in `--config seeds=[0,1]`."""
+        if not isinstance(seeds, list):
+            return seeds
+        return [int(s) if isinstance(s, str) and s.isascii() and s.isdigit() else s for s in seeds]
 
     def recipe(self, section: str, name: str, *keys: str) -> str:
         """Canonical JSON of a recipe, or of a part of it: the one param of its jobs."""

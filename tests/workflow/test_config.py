@@ -264,6 +264,10 @@ def test_a_mistake_is_one_clear_line(name):
     assert len(message.splitlines()) == 1, message
 
 
+def test_seeds_from_the_command_line_are_numbers():
+    assert parse(changed("seeds", ["0", "2"])).seeds == [0, 2]
+
+
 def test_columns_may_name_a_metric():
     columns = ["cam", "cam:fp", "cam.crf-labels:miou", "walk:fixed_miou", "classifier"]
     table = parse(changed("tables.stages.columns", [*columns, "classifier:map"])).tables["stages"]
