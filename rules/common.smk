@@ -11,6 +11,7 @@ from wsss import tree
 from wsss.core import environment
 from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
+from wsss.core.gpu import visible_gpus
 from wsss.core.recipe import canonical_json, did_you_mean
 from wsss.core.run_card_file import read_card
 from wsss.data.layout import source_files
@@ -28,6 +29,11 @@ except UserError as error:
     for line in str(error).splitlines():
         print(f"config error: {line}", file=sys.stderr)
     sys.exit(1)
+
+# As many GPU jobs at a time as this machine has GPUs, each with its own (wsss/core/gpu.py); a
+# profile or --resources gpu=N says otherwise. Without a GPU, threads alone limit them.
+if "gpu" not in workflow.global_resources and (found := len(visible_gpus())):
+    workflow.register_resource("gpu", found)
 
 # The parts in which N jobs make a file of maps or masks: cam.val.h5, or cam.val.1-of-4.h5, …
 SHARDS = tree.shards(CONFIG.shards)

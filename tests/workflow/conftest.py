@@ -158,7 +158,10 @@ class Workflow:
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run Snakemake on the study, with this folder's copy of the package."""
-        environment = os.environ | {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
+        # Two GPUs by name: without a driver torch finds none and takes the CPU.
+        gpus = {"CUDA_VISIBLE_DEVICES": "0,1"}
+        paths = {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
+        environment = os.environ | gpus | paths
         command = [sys.executable, "-m", "snakemake", "--configfile", self.study.name]
         return subprocess.run(
             [*command, *arguments],

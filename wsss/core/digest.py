@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]  # the package's folder
 
 # They print, parse and record; they never touch a number.
-NOT_NUMERIC = {"wsss.core.command", "wsss.core.digest", "wsss.core.errors"}
+NOT_NUMERIC = {"wsss.core.command", "wsss.core.digest", "wsss.core.errors", "wsss.core.gpu"}
 
 
 @cache

@@ -37,6 +37,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from wsss.core.atomic import replacing
 from wsss.core.command import log, write_text
 from wsss.core.errors import UserError
+from wsss.core.gpu import claim_gpu
 from wsss.core.memory import keep_freed_memory
 from wsss.core.random import generator, mix
 from wsss.core.training_recipe import Ema, Training
@@ -342,6 +343,7 @@ def fit(
         keeper = ModelCheckpoint(
             last.parent, filename="best", monitor=best, mode="max", enable_version_counter=False
         )
+    claim_gpu()
     trainer = L.Trainer(
         max_epochs=training.epochs,
         accelerator="auto",

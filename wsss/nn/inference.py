@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wsss.core.gpu import claim_gpu
 from wsss.core.memory import keep_freed_memory
 from wsss.core.store import ImageReader, ImageRecord
 from wsss.nn.recipe import Backbone
@@ -21,7 +22,8 @@ T = TypeVar("T")
 
 
 def device() -> torch.device:
-    """CUDA, else MPS, else CPU."""
+    """CUDA (a GPU that no other wsss process has), else MPS, else CPU."""
+    claim_gpu()
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

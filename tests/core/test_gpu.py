@@ -1,0 +1,64 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from wsss.core import gpu
+
+CLAIM = """
+import os, sys
+from wsss.core.gpu import claim_gpu
+claim_gpu(); claim_gpu()
+print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def claim(tmp_path):
+    """Start a process that claims a GPU and holds it until its input ends."""
+    started = []
+
+    def start(visible="3,5"):
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path)}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen([sys.executable, "-c", CLAIM], env=environment, **pipes))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_processes_have_gpus_of_their_own_and_wait_for_one(claim):
+    first, second = claim(), claim()
+    assert {first.stdout.readline(), second.stdout.readline()} == {"3\n", "5\n"}
+    third = claim()
+    time.sleep(1.5)
+    os.set_blocking(third.stdout.fileno(), False)
+    assert third.stdout.readline() == ""
+    first.kill()  # even so its GPU is free again
+    first.wait()
+    os.set_blocking(third.stdout.fileno(), True)
+    assert third.stdout.readline() in ("3\n", "5\n")
+
+
+def test_a_choice_that_was_made_stays(claim):
+    assert claim("7").stdout.readline() == "7\n"
+    assert claim("7").stdout.readline() == "7\n"
+    assert claim("").stdout.readline() == "\n"
+
+
+def test_what_is_visible(monkeypatch, tmp_path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(gpu, "DRIVER", tmp_path / "none")
+    assert gpu.visible_gpus() == []
+    for name in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / "gpus" / name).mkdir(parents=True)
+    monkeypatch.setattr(gpu, "DRIVER", tmp_path / "gpus")
+    assert gpu.visible_gpus() == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert gpu.visible_gpus() == ["1"]
