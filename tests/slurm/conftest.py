@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ..workflow.conftest import PARTS, ROOT, TINY, Workflow
+from ..workflow.conftest import ROOT, copied
 
 SCRIPT = Path(__file__).parent / "cluster.sh"
 QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10"]
@@ -60,16 +60,7 @@ def cluster(request, tmp_path_factory):
 @pytest.fixture
 def study(cluster, tmp_path):
     """The workflow in a folder of its own, to be run by `snakemake --profile slurm`."""
-    folder = tmp_path / "study"
-    folder.mkdir()
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / part)
-    (folder / "slurm").symlink_to((ROOT / "slurm").readlink())
-    workflow = Workflow(folder, folder / "study.yaml", TINY)
-    workflow.write(TINY)
+    workflow = copied(tmp_path)
+    (tmp_path / "slurm").symlink_to((ROOT / "slurm").readlink())
     workflow.options = ["--profile", "slurm", *cluster.options, *QUICK, *SMALL]
     return workflow

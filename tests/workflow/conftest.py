@@ -201,10 +201,8 @@ class Workflow:
         return {line[output]: set(line[inputs].split(",")) - {"-", ""} for line in lines[1:]}
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Workflow:
-    """The tiny study, run to its end."""
-    folder = tmp_path_factory.mktemp("workflow")
+def copied(folder: Path) -> Workflow:
+    """A copy of the workflow in `folder`, with the tiny study, not run."""
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
@@ -213,6 +211,13 @@ def finished(tmp_path_factory) -> Workflow:
             shutil.copy(source, folder / part)
     workflow = Workflow(folder, folder / "study.yaml", TINY)
     workflow.write(TINY)
+    return workflow
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Workflow:
+    """The tiny study, run to its end."""
+    workflow = copied(tmp_path_factory.mktemp("workflow"))
     done = workflow.snakemake("--cores", "2", "--max-threads", "1", "all")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return workflow
