@@ -130,11 +130,6 @@ TINY = {
                 "prediction.crf-scores",
             ],
         },
-        "seconds": {
-            "kind": "seconds",
-            "experiments": ["full", "salient"],
-            "columns": ["cam", "saliency", "cam.crf-labels", "affinity"],
-        },
     },
     "galleries": {"images": 2},
 }

@@ -18,7 +18,13 @@ def sharded(finished, request, tmp_path_factory):
     """A copy of the finished study, run to its end in shards beside the whole files."""
     folder = tmp_path_factory.mktemp("shards") / "copy"
     shutil.copytree(finished.folder, folder)
-    data = finished.data | {"shards": request.param}
+    seconds = {
+        "kind": "seconds",
+        "experiments": ["full", "salient"],
+        "columns": ["cam", "saliency", "cam.crf-labels", "affinity"],
+    }
+    tables = finished.data["tables"] | {"seconds": seconds}
+    data = finished.data | {"shards": request.param, "tables": tables}
     workflow = Workflow(folder, folder / finished.study.name, data)
     workflow.write(data)
     done = workflow.snakemake("--cores", "2", "--max-threads", "1", "all")
