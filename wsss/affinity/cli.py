@@ -8,16 +8,19 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import OutOption, RecipeOption, SeedOption, run_card
+from wsss.core.command import (
+    ImagesOption,
+    OutOption,
+    RecipeOption,
+    SeedOption,
+    ThreadsOption,
+    WorkersOption,
+    run_card,
+)
 
 app = typer.Typer(no_args_is_help=True, help="From class maps to pseudo masks, by affinities.")
 
 MapsOption = Annotated[list[Path], typer.Option("--maps", help="Maps file; repeat it for shards.")]
-ImagesOption = Annotated[
-    list[Path], typer.Option("--images", help="Images file; repeat it for shards.")
-]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")]
 
 
 @app.command(

@@ -8,14 +8,17 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import OutOption, RecipeOption, ShardOption, run_card
+from wsss.core.command import (
+    ImagesOption,
+    OutOption,
+    RecipeOption,
+    ShardOption,
+    ThreadsOption,
+    run_card,
+)
 from wsss.core.shard import Shard
 
 app = typer.Typer(no_args_is_help=True, help="Class activation maps of a trained classifier.")
-
-ImagesOption = Annotated[
-    list[Path], typer.Option("--images", help="Images file; repeat it for shards.")
-]
 
 
 @app.command(
@@ -33,7 +36,7 @@ def extract_command(
         typer.Option("--masks", help="Masks file, for a recipe with images: with-masks."),
     ] = None,
     shard: ShardOption = "1/1",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")] = 1,
+    threads: ThreadsOption = 1,
 ) -> None:
     """Write the CAMs of every image's labelled classes."""
     started = time.monotonic()

@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from wsss.core.command import (
+    ImagesOption,
     OutOption,
     RecipeOption,
     SeedOption,
+    ThreadsOption,
     log,
     run_card,
     write_bytes,
@@ -19,11 +21,6 @@ from wsss.core.command import (
 )
 
 app = typer.Typer(no_args_is_help=True, help="Classifiers trained on image-level labels.")
-
-ImagesOption = Annotated[
-    list[Path], typer.Option("--images", help="Images file; repeat it for shards.")
-]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")]
 
 
 @app.command(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import tempfile
 import time
 from pathlib import Path
 
-from wsss.core.command import log
-
+log = logging.getLogger("wsss")  # not by wsss.core.command: the Snakefile reads this module
 DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder a GPU
 _held: list[int] = []  # file descriptors: a lock lasts as long as its process
 

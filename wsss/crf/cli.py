@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import OutOption, RecipeOption, run_card
+from wsss.core.command import ImagesOption, OutOption, RecipeOption, WorkersOption, run_card
 
 app = typer.Typer(no_args_is_help=True, help="Dense CRF: refine maps or masks.")
 
@@ -22,9 +22,7 @@ def refine_command(
     source: Annotated[
         list[Path], typer.Option("--input", help="Maps or masks file; repeat it for shards.")
     ],
-    images: Annotated[
-        list[Path], typer.Option("--images", help="Images file; repeat it for shards.")
-    ],
+    images: ImagesOption,
     recipe: RecipeOption,
     out: OutOption,
     threshold_from: Annotated[
@@ -33,7 +31,7 @@ def refine_command(
             "--threshold-from", help="Evaluation JSON whose threshold `threshold_on: train` takes."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")] = 1,
+    workers: WorkersOption = 1,
 ) -> None:
     """Refine every map or mask of a file by a dense CRF on its image, into a masks file."""
     started = time.monotonic()

@@ -8,13 +8,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsss.core.command import OutOption, RecipeOption, log, run_card
+from wsss.core.command import OutOption, RecipeOption, WorkersOption, log, run_card
 from wsss.core.recipe import canonical_json
 
 app = typer.Typer(no_args_is_help=True, help="Images and ground truth into the store, and checks.")
 
 SplitOption = Annotated[Literal["train", "val"], typer.Option("--split", help="Which split.")]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Number of processes.")]
 _TOY = """--recipe '{"kind": "toy"}'"""
 
 

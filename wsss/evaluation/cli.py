@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import RecipeOption, log, run_card, write_bytes, write_text
+from wsss.core.command import RecipeOption, WorkersOption, log, run_card, write_bytes, write_text
 from wsss.evaluation.recipe import EvaluationRecipe
 
 app = typer.Typer(no_args_is_help=True, help="Score maps and masks against ground truth.")
 
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes to use.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The run's seed, for the record.")]
 
 

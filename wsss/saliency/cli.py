@@ -8,21 +8,26 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import OutOption, RecipeOption, SeedOption, ShardOption, log, run_card
+from wsss.core.command import (
+    ImagesOption,
+    OutOption,
+    RecipeOption,
+    SeedOption,
+    ShardOption,
+    ThreadsOption,
+    WorkersOption,
+    log,
+    run_card,
+)
 from wsss.core.shard import Shard
 
 app = typer.Typer(no_args_is_help=True, help="What is foreground, whatever its class.")
 
 ImageOption = Annotated[Path, typer.Option("--images", help="Images file.")]
-ImagesOption = Annotated[
-    list[Path], typer.Option("--images", help="Images file; repeat it for shards.")
-]
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="Pretrained weights of the backbone.")
 ]
 ModelOption = Annotated[Path, typer.Option("--model", help="Trained model.")]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")]
 
 
 @app.command(

@@ -8,12 +8,19 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import OutOption, RecipeOption, SeedOption, ShardOption, run_card
+from wsss.core.command import (
+    ImagesOption,
+    OutOption,
+    RecipeOption,
+    SeedOption,
+    ShardOption,
+    ThreadsOption,
+    WorkersOption,
+    run_card,
+)
 from wsss.core.shard import Shard
 
 app = typer.Typer(no_args_is_help=True, help="Segmentation networks trained on masks.")
-
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")]
 
 
 @app.command(
@@ -52,9 +59,7 @@ def train_command(
 )
 def predict_command(
     model: Annotated[Path, typer.Option("--model", help="Trained segmentation network.")],
-    images: Annotated[
-        list[Path], typer.Option("--images", help="Images file; repeat it for shards.")
-    ],
+    images: ImagesOption,
     recipe: RecipeOption,
     out: OutOption,
     shard: ShardOption = "1/1",
@@ -83,7 +88,7 @@ def masks_command(
     png: Annotated[
         Path | None, typer.Option("--png", help="Also write palette PNGs into this folder.")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")] = 1,
+    workers: WorkersOption = 1,
 ) -> None:
     """Write the most probable class of every pixel, as a masks file and as PNG."""
     started = time.monotonic()
