@@ -169,6 +169,12 @@ def hints(wildcards):
     return parts(f"{CAM}/cam.train") if wanted else []
 
 
+def saliency_masks(wildcards):
+    """The masks that teach a saliency network: its recipe's own, or another's, its teacher's."""
+    name = json.loads(recipe("saliency")(wildcards))["teacher"] or wildcards.saliency
+    return parts(f"{CAM}/{name}/c2am.masks.train")
+
+
 def salient(wildcards):
     """What the maps are called that say what is salient: the network's, if there is one."""
     if wildcards.saliency == "none":

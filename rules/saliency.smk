@@ -90,7 +90,7 @@ rule saliency_masks:
 rule saliency_train:
     input:
         images="results/{dataset}/data/train.h5",
-        masks=parts(f"{SALIENCY}/c2am.masks.train"),
+        masks=saliency_masks,
         weights=weights("saliency", "network"),
     output:
         f"{SALIENCY}/network.safetensors",

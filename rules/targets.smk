@@ -34,6 +34,11 @@ def makes(experiment, name):
     return True
 
 
+def maker(experiment, name):
+    """The experiment in whose folders a file of this name is: C²AM's maps may be a teacher's."""
+    return wsss_config.with_c2am(CONFIG, experiment) if name == "c2am" else experiment
+
+
 def judged(experiment, column, split):
     """Whether the data set has the masks that a column's evaluation needs."""
     if column == CLASSIFIER:
@@ -52,7 +57,7 @@ def made(experiment, seed, column, split):
     name = column.partition(".crf-")[0]
     if not makes(experiment, name) or (name == "labels" and split != "train"):
         return None
-    return tree.evaluated(experiment, seed, column, split)
+    return tree.evaluated(maker(experiment, name), seed, column, split)
 
 
 def evaluated(experiment, seed, column, split):
@@ -119,9 +124,10 @@ def left_out(experiment, stage):
     if stage == "affinity" and is_direct(experiment):
         return tree.WITHOUT_WALK
     if stage == "saliency" and experiment.saliency != "none":
-        return (
-            () if CONFIG.saliency[experiment.saliency].network else tree.WITHOUT_NETWORK
-        )
+        saliency = CONFIG.saliency[experiment.saliency]
+        if saliency.teacher:
+            return tree.C2AM
+        return () if saliency.network else (tree.MASKS, *tree.NETWORK)
     return ()
 
 
@@ -130,9 +136,12 @@ def cell_files(table, experiment, seed, column):
     if table.kind == "metrics":
         return evaluated(experiment, seed, table.column(column).file, table.split)
     if ".crf-" in column:
-        if not makes(experiment, column.partition(".crf-")[0]):
+        name = column.partition(".crf-")[0]
+        if not makes(experiment, name):
             return []
-        return tree.timed_crf(experiment, seed, column, table.split, SHARDS)
+        return tree.timed_crf(
+            maker(experiment, name), seed, column, table.split, SHARDS
+        )
     if column == "classifier" and experiment.classifier:
         # With the ordinary classifiers that its training needs first.
         needed = wsss_config.classifiers(CONFIG, experiment.classifier)
@@ -146,9 +155,14 @@ def cell_files(table, experiment, seed, column):
                 SHARDS,
             )
         ]
-    return tree.timed(
+    files = tree.timed(
         experiment, seed, column, SHARDS, left_out=left_out(experiment, column)
     )
+    if column == "saliency" and maker(experiment, "c2am") != experiment:
+        files += tree.timed(
+            maker(experiment, "c2am"), seed, column, SHARDS, left_out=tree.NETWORK
+        )
+    return files
 
 
 def table_rows(name):
@@ -237,7 +251,7 @@ def gallery_columns(wildcards):
     """What a gallery shows beside image and ground truth: one column a stage."""
     experiment = chosen("experiments", wildcards.experiment)
     seed, split = int(wildcards.seed), wildcards.split
-    saliency = CONFIG.saliency.get(experiment.saliency)
+    saliency = CONFIG.saliency.get(maker(experiment, "c2am").saliency)
     hints = saliency.c2am.hints if saliency else None
     titles = {
         "cam": "CAM",
@@ -248,7 +262,7 @@ def gallery_columns(wildcards):
     }
     columns = []
     for name, stage in tree.MAKERS.items():
-        place = tree.folder(experiment, seed, stage)
+        place = tree.folder(maker(experiment, name), seed, stage)
         if place is None or not makes(experiment, name):
             continue
         if name == "labels" and split != "train":

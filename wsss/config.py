@@ -161,6 +161,7 @@ def _recipe(data: dict, section: str, name: Any, problems: list) -> dict[str, An
 def _cross_check(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
     """Names that point nowhere, chains with a gap, columns that nothing makes."""
     yield from _check_ordinary(config)
+    yield from _check_teachers(config)
     for name, e in config.experiments.items():
         at = f"experiments.{name}"
         for stage in ("dataset", "classifier", "cam", "saliency", "affinity", "segmentation"):
@@ -207,6 +208,27 @@ def _check_ordinary(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
                 )
                 break
             seen.append(following)
+
+
+def _check_teachers(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
+    for name, saliency in config.saliency.items():
+        path, at = ("saliency", name, "teacher"), f"saliency.{name}.teacher"
+        if saliency.teacher is None:
+            continue
+        if saliency.teacher not in config.saliency:
+            hint = did_you_mean(saliency.teacher, list(config.saliency))
+            yield path, f"{at}: no saliency recipe '{saliency.teacher}'{hint}"
+        elif config.saliency[saliency.teacher].c2am is None:
+            message = f"{at}: '{saliency.teacher}' has a teacher itself; name a recipe with c2am"
+            yield path, message
+
+
+def with_c2am(config: Config, experiment: Experiment) -> Experiment:
+    """The experiment with the saliency recipe that makes its C²AM maps: its own, or its teacher."""
+    recipe = config.saliency.get(experiment.saliency)
+    if recipe is None or recipe.teacher is None:
+        return experiment
+    return experiment.model_copy(update={"saliency": recipe.teacher})
 
 
 def classifiers(config: Config, name: str | None) -> list[str]:
@@ -277,11 +299,12 @@ def missing_surroundings(config: Config) -> list[str]:
             (f"{stage}.{name}", getattr(config, stage)[name]) for stage, name in chosen if name
         ]
         if e.saliency != "none":
-            saliency = config.saliency[e.saliency]
-            parts = {"c2am": saliency.c2am, "network": saliency.network}
-            trained += [
-                (f"saliency.{e.saliency}.{key}", part) for key, part in parts.items() if part
-            ]
+            maker = with_c2am(config, e).saliency
+            parts = {
+                f"{maker}.c2am": config.saliency[maker].c2am,
+                f"{e.saliency}.network": config.saliency[e.saliency].network,
+            }
+            trained += [(f"saliency.{place}", part) for place, part in parts.items() if part]
         for place, recipe in trained:
             weights = _weights(recipe)
             if weights not in (None, "classifier") and not weights.startswith("timm:"):

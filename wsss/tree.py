@@ -58,11 +58,16 @@ def shards(number: int) -> tuple[str, ...]:
     return tuple(f".{i}-of-{number}" for i in range(1, number + 1))
 
 
+# Jobs of the saliency stage: C²AM, which a teacher may have done, and the network, if there is one,
+# with the masks that teach it.
+MASKS, NETWORK = "c2am.masks.train", ("network", "saliency.train")
+C2AM = ("c2am", "c2am.train", MASKS)
+
 # The jobs of each stage, whose seconds a table adds up: files below `folder` without their suffix.
 _JOBS = {
     "classifier": ["model"],
     "cam": ["cam.train", "cam.val"],
-    "saliency": ["c2am", "c2am.train", "c2am.masks.train", "network", "saliency.train"],
+    "saliency": [*C2AM, *NETWORK],
     "affinity": [
         "labels.train",
         "model",
@@ -84,10 +89,8 @@ def timed_crf(
     return [f"{place}/log/{name}{part}.benchmark.tsv" for part in parts]
 
 
-# Jobs that recipes may leave out: all of an affinity without a walk but its pseudo masks, and the
-# saliency network.
+# What an affinity without a walk, which makes its pseudo masks from the CAMs, leaves out.
 WITHOUT_WALK = tuple(job for job in _JOBS["affinity"] if "pseudo" not in job)
-WITHOUT_NETWORK = ("c2am.masks.train", "network", "saliency.train")
 
 
 def timed(

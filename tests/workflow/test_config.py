@@ -242,6 +242,31 @@ MISTAKES = {
         ["cam.crf-label"],
         "tables.seconds.columns: 'cam.crf-label': no crf recipe 'label' (did you mean 'labels'?)",
     ),
+    "teacher that is none": (
+        "saliency.pupil",
+        {"teacher": "c2am"},
+        "saliency.pupil.teacher: no saliency recipe 'c2am'",
+    ),
+    "teacher with a teacher": (
+        "saliency.pupil",
+        {"teacher": "pupil"},
+        "saliency.pupil.teacher: 'pupil' has a teacher itself; name a recipe with c2am",
+    ),
+    "masks beside a teacher": (
+        "saliency.pupil",
+        {"teacher": "pupil", "masks": {}},
+        "saliency.pupil: masks come from teacher 'pupil'; leave masks out",
+    ),
+    "teacher of nothing": (
+        "saliency.pupil",
+        {"teacher": "pupil", "network": None},
+        "saliency.pupil: teacher 'pupil' teaches nothing; give a network, or leave teacher out",
+    ),
+    "no masks": (
+        "saliency.alone",
+        {"masks": None},
+        "saliency.alone: c2am, maps and masks are null only with a teacher; leave them out",
+    ),
     "seed twice": ("seeds", [0, 0], "seeds: [0, 0]: give each seed once"),
     "seed negative": ("seeds", [-1], "seeds: [-1]: give each seed once, none negative"),
     "seed no number": ("seeds", ["a"], "seeds.0: input should be a valid integer, got 'a'"),

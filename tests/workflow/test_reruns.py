@@ -229,6 +229,33 @@ def test_a_new_experiment_makes_only_what_it_does_not_share(finished):
     finished.write(finished.data)
 
 
+def test_a_network_with_a_teacher_shares_its_c2am(finished):
+    network = finished.data["saliency"]["c2am-h"]["network"]
+    pupil = put(finished.data, ("saliency", "pupil"), {"teacher": "c2am-h", "network": network})
+    chosen = {"dataset": "toy", "classifier": "one", "cam": "single", "saliency": "pupil"}
+    data = put(pupil, ("experiments", "taught"), chosen)
+    data = put(data, ("tables", "stages", "experiments"), ["salient", "taught"])
+    seconds = {"kind": "seconds", "experiments": ["salient", "taught"], "columns": ["saliency"]}
+    finished.write(put(data, ("tables", "seconds"), seconds))
+    planned = finished.planned("all")
+    graph = finished.graph()
+    specs = finished.snakemake("--dry-run", "--printshellcmds", "all").stdout
+    refused = finished.snakemake("--dry-run", "results/toy/seed0/one/single/pupil/c2am.train.h5")
+    finished.write(finished.data)
+
+    place = "results/toy/seed0/one/single"
+    made = {file for file in planned if "/pupil/" in file}
+    assert {f"{place}/pupil/{file}" for file in ("network.safetensors", "saliency.val.h5")} < made
+    assert not any("c2am" in file for file in planned)  # it has all of the teacher's files
+    assert f"{place}/c2am-h/c2am.masks.train.h5" in graph[f"{place}/pupil/network.safetensors"]
+    assert f"{place}/c2am-h/c2am.val.eval.json" in graph["results/tables/stages.csv"]
+    timed = {"c2am", "c2am.train", "c2am.masks.train"}
+    row = specs[specs.index('"name":"taught"', specs.index('"kind":"seconds"')) - 3000 :]
+    assert all(f"{place}/c2am-h/log/{job}.benchmark.tsv" in row for job in timed)
+    assert f"{place}/pupil/log/c2am.benchmark.tsv" not in specs
+    assert refused.returncode and "has no part 'c2am'" in refused.stderr + refused.stdout
+
+
 CODE = {
     "wsss/saliency/losses.py": r".*/c2am-h/c2am\.safetensors",
     "wsss/affinity/walk.py": r".*/rw/walk\.(train|val)\.h5",

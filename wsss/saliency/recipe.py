@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -141,18 +141,43 @@ class PseudoSaliency(PseudoRecipe):
     crf: CrfSettings | None = Field(CrfSettings(), description="null: no CRF.")
 
 
+def _unless_taught(made: Recipe) -> Any:
+    """The default of a part that a recipe with a teacher lacks."""
+    return Field(default_factory=lambda fields: None if fields.get("teacher") else made)
+
+
 class SaliencyRecipe(Recipe):
     """C²AM or C²AM-H, and a network that learns from what it finds, if there is one.
 
     The defaults are P-NOC's for VOC: C²AM-H's masks teach a PoolNet.
     """
 
-    c2am: C2amTrain = C2amTrain(hints=Hints())
-    maps: SaliencyMaps = SaliencyMaps()
-    masks: PseudoSaliency = PseudoSaliency()
+    teacher: str | None = Field(
+        None,
+        description="Another saliency recipe, whose masks teach this one's network; c2am, maps and "
+        "masks are left out then.",
+    )
+    c2am: C2amTrain | None = _unless_taught(C2amTrain(hints=Hints()))
+    maps: SaliencyMaps | None = _unless_taught(SaliencyMaps())
+    masks: PseudoSaliency | None = _unless_taught(PseudoSaliency())
     network: NetworkTrain | None = Field(
         NetworkTrain(), description="null: C²AM's own maps are the saliency."
     )
     predict: SaliencyMaps = Field(
         SaliencyMaps(scales=(1.0,), flip=False), description="How the network gives maps."
     )
+
+    @model_validator(mode="after")
+    def _one_source_of_masks(self) -> SaliencyRecipe:
+        own = [key for key in ("c2am", "maps", "masks") if getattr(self, key) is not None]
+        if self.teacher and own:
+            raise ValueError(
+                f"masks come from teacher '{self.teacher}'; leave {', '.join(own)} out"
+            )
+        if self.teacher and self.network is None:
+            raise ValueError(
+                f"teacher '{self.teacher}' teaches nothing; give a network, or leave teacher out"
+            )
+        if not self.teacher and len(own) < 3:
+            raise ValueError("c2am, maps and masks are null only with a teacher; leave them out")
+        return self
