@@ -3,6 +3,7 @@
 #   results/<dataset>/data/<split>.h5, <split>.masks.h5, <split>.supervision.h5
 #   results/<dataset>/seed<n>/<classifier>/<cam>/<saliency|none>/<affinity>/<segmentation>/
 #   results/<dataset>/seed<n>/<classifier|none>/ground-truth/<segmentation>/      upper bound
+#   results/<dataset>/seed<n>/<classifier>/explain/<explain>/                       explaining methods
 #   results/tables/<table>.{csv,md,tex}, <table>.curves.png
 #   results/galleries/<experiment>.seed<n>.<split>.png
 from snakemake.utils import min_version
@@ -19,6 +20,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/clock.smk"
 include: "rules/targets.smk"
 include: "rules/data.smk"
 include: "rules/classifier.smk"
@@ -27,6 +29,7 @@ include: "rules/crf.smk"
 include: "rules/saliency.smk"
 include: "rules/affinity.smk"
 include: "rules/segmentation.smk"
+include: "rules/explain.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
 
@@ -38,6 +41,7 @@ localrules:
     galleries,
     classifier_curve,
     evaluation_curve,
+    explain_weights,
     report_table,
     report_curves,
 

@@ -13,7 +13,7 @@ rule affinity_labels:
     benchmark:
         f"{AFFINITY}/log/labels.train{{shard}}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 16
     resources:
         mem_mb=memory(8000),
@@ -42,7 +42,7 @@ rule affinity_train:
     benchmark:
         f"{AFFINITY}/log/model.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        GPU_ENV
     threads: 8
     resources:
         mem_mb=memory(8000),
@@ -73,7 +73,7 @@ rule affinity_walk:
     benchmark:
         f"{AFFINITY}/log/walk.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        GPU_ENV
     threads: 8
     resources:
         mem_mb=memory(6000),
@@ -101,7 +101,7 @@ rule affinity_pseudo:
     benchmark:
         f"{AFFINITY}/log/pseudo.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 16
     resources:
         mem_mb=memory(8000),

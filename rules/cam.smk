@@ -13,7 +13,7 @@ rule cam_extract:
     benchmark:
         f"{CAM}/log/cam.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        GPU_ENV
     threads: 8
     resources:
         mem_mb=memory(6000),

@@ -15,7 +15,7 @@ rule classifier_train:
     benchmark:
         f"{SEED}/{{classifier}}/log/model.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        GPU_ENV
     threads: 8
     resources:
         mem_mb=memory(8000),
@@ -46,7 +46,7 @@ rule classifier_evaluate:
     benchmark:
         f"{SEED}/{{classifier}}/log/model.{{split}}.eval.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        GPU_ENV
     threads: 8
     resources:
         mem_mb=memory(6000),
@@ -79,7 +79,7 @@ rule classifier_curve:
     benchmark:
         f"{SEED}/{{classifier}}/log/history.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000),

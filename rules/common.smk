@@ -11,7 +11,7 @@ from wsss import tree
 from wsss.core import environment
 from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
-from wsss.core.gpu import visible_gpus
+from wsss.core.gpu import gpu_required, visible_gpus
 from wsss.core.recipe import canonical_json, did_you_mean
 from wsss.core.run_card_file import read_card
 from wsss.data.layout import source_files
@@ -22,6 +22,9 @@ os.environ.update(
 )
 
 try:
+    if (chosen_env := os.getenv("WSSS_ENV", "cuda")) not in ("cuda", "cpu"):
+        raise UserError(f"WSSS_ENV is '{chosen_env}'; set it to cuda or cpu")
+    gpu_required()  # a word that it does not know is told here, not by the first job
     CONFIG = wsss_config.parse(config, workflow.configfiles)
     if lacking := wsss_config.missing_surroundings(CONFIG):
         raise UserError("\n".join(lacking))
@@ -29,6 +32,15 @@ except UserError as error:
     for line in str(error).splitlines():
         print(f"config error: {line}", file=sys.stderr)
     sys.exit(1)
+
+# With --sdm conda rules that use a GPU name this environment, all others the one without CUDA;
+# `export WSSS_ENV=cpu` where there is no GPU at all.
+GPU_ENV = f"../envs/wsss-{chosen_env}.yaml"
+
+
+# With --sdm apptainer: what envs/wsss.def makes.
+container: "envs/wsss.sif"
+
 
 # As many GPU jobs at a time as this machine has GPUs, each with its own (wsss/core/gpu.py); a
 # profile or --resources gpu=N says otherwise. Without a GPU, threads alone limit them.
@@ -42,6 +54,7 @@ SEED = "results/{dataset}/seed{seed}"
 CAM = f"{SEED}/{{classifier}}/{{cam}}"
 SALIENCY = f"{CAM}/{{saliency}}"
 AFFINITY = f"{SALIENCY}/{{affinity}}"
+EXPLAIN = f"{SEED}/{{classifier}}/explain/{{explain}}"
 
 
 wildcard_constraints:
@@ -52,10 +65,11 @@ wildcard_constraints:
     saliency=r"[a-z0-9+-]+",
     affinity=r"[a-z0-9+-]+",
     segmentation=r"[a-z0-9+-]+",
+    explain=r"[a-z0-9+-]+",
     preset=r"[a-z0-9+-]+",
     split="train|val",
     purpose="masks|supervision",
-    maps="cam|c2am|saliency|walk|prediction",
+    maps="cam|c2am|saliency|walk|prediction|explained",
     above=r"[a-z0-9+/-]+",
     shard=r"(\.\d+-of-\d+)?",
 
@@ -159,6 +173,13 @@ def ordinary(wildcards):
 def cam_masks(wildcards):
     """The masks whose images a CAM recipe limits itself to, if it does."""
     if json.loads(recipe("cam")(wildcards))["images"] == "all":
+        return []
+    return f"results/{wildcards.dataset}/data/{wildcards.split}.masks.h5"
+
+
+def explain_masks(wildcards):
+    """The masks whose images an explain recipe limits itself to, if it does."""
+    if json.loads(recipe("explain", "maps")(wildcards))["images"] == "all":
         return []
     return f"results/{wildcards.dataset}/data/{wildcards.split}.masks.h5"
 

@@ -17,7 +17,7 @@ rule crf_refine:
     wildcard_constraints:
         file="|".join(tree.REFINED),
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 16
     resources:
         mem_mb=memory(8000),

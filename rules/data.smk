@@ -11,7 +11,7 @@ rule data_images:
     benchmark:
         "results/{dataset}/data/log/{split}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 4
     resources:
         mem_mb=memory(4000),
@@ -37,7 +37,7 @@ rule data_masks:
     benchmark:
         "results/{dataset}/data/log/{split}.{purpose}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 4
     resources:
         mem_mb=memory(4000),
@@ -68,7 +68,7 @@ rule weights_fetch:
     benchmark:
         "results/weights/log/{model}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000),

@@ -13,7 +13,7 @@ rule evaluation_maps:
     benchmark:
         f"{SEED}/{{above}}/log/{{maps}}.{{split}}.eval.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -47,7 +47,7 @@ rule evaluation_priors:
     benchmark:
         f"{SALIENCY}/log/cam+saliency.{{split}}.eval.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -85,7 +85,7 @@ rule evaluation_masks:
             rf"|({'|'.join(tree.REFINED)})\.(train|val)\.crf-[a-z0-9+-]+"
         ),
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 1
     resources:
         mem_mb=memory(4000),
@@ -121,7 +121,7 @@ rule evaluation_curve:
     wildcard_constraints:
         maps="|".join(map(re.escape, THRESHOLDED)),
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000),

@@ -18,7 +18,7 @@ rule report_table:
     benchmark:
         "results/tables/log/{table}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000),
@@ -48,7 +48,7 @@ rule report_curves:
     benchmark:
         "results/tables/log/{table}.curves.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000),
@@ -81,7 +81,7 @@ rule report_gallery:
     benchmark:
         "results/galleries/log/{experiment}.seed{seed}.{split}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 1
     resources:
         mem_mb=memory(2000),
@@ -94,5 +94,41 @@ rule report_gallery:
         ),
     message:
         "Draw the gallery of {wildcards.experiment}, {wildcards.split}."
+    shell:
+        "printf %s {params.spec:q} | python -m wsss --log {log:q} report gallery --spec - --out {output:q}"
+
+
+rule report_comparison:
+    input:
+        gallery_files,
+    output:
+        report(
+            "results/tables/{table}.seed{seed}.{split}.png",
+            caption="../report/comparison.rst",
+            category="Galleries",
+            labels={
+                "table": "{table}",
+                "seed": "{seed}",
+                "split": "{split}",
+            },
+        ),
+    log:
+        "results/tables/log/{table}.seed{seed}.{split}.log",
+    benchmark:
+        "results/tables/log/{table}.seed{seed}.{split}.benchmark.tsv"
+    conda:
+        "../envs/wsss-cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(20),
+    params:
+        spec=gallery_spec,
+        code=code(
+            "wsss.report.gallery",
+            "results/tables/{table}.seed{seed}.{split}.png",
+        ),
+    message:
+        "Draw the maps of the table {wildcards.table} side by side."
     shell:
         "printf %s {params.spec:q} | python -m wsss --log {log:q} report gallery --spec - --out {output:q}"

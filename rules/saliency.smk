@@ -13,7 +13,7 @@ rule saliency_train_c2am:
     benchmark:
         f"{SALIENCY}/log/c2am.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        GPU_ENV
     threads: 8
     resources:
         mem_mb=memory(12000),
@@ -43,7 +43,7 @@ rule saliency_c2am:
     benchmark:
         f"{SALIENCY}/log/c2am.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        GPU_ENV
     threads: 8
     resources:
         mem_mb=memory(6000),
@@ -72,7 +72,7 @@ rule saliency_masks:
     benchmark:
         f"{SALIENCY}/log/c2am.masks.train{{shard}}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 16
     resources:
         mem_mb=memory(8000),
@@ -99,7 +99,7 @@ rule saliency_train:
     benchmark:
         f"{SALIENCY}/log/network.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        GPU_ENV
     threads: 8
     resources:
         mem_mb=memory(12000),
@@ -129,7 +129,7 @@ rule saliency_predict:
     benchmark:
         f"{SALIENCY}/log/saliency.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        GPU_ENV
     threads: 8
     resources:
         mem_mb=memory(6000),

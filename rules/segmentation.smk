@@ -15,7 +15,7 @@ rule segmentation_train:
     benchmark:
         f"{AFFINITY}/{{segmentation}}/log/model.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        GPU_ENV
     threads: 8
     resources:
         mem_mb=memory(12000),
@@ -70,7 +70,7 @@ rule segmentation_predict:
     benchmark:
         f"{SEED}/{{above}}/{{segmentation}}/log/prediction.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        GPU_ENV
     threads: 8
     resources:
         mem_mb=memory(6000),

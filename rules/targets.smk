@@ -41,8 +41,8 @@ def maker(experiment, name):
 
 def judged(experiment, column, split):
     """Whether the data set has the masks that a column's evaluation needs."""
-    if column == CLASSIFIER:
-        return True  # by labels
+    if column in (CLASSIFIER, "explain"):
+        return True  # by labels, and by the classifier itself
     data = CONFIG.dataset[experiment.dataset]
     name, _, preset = column.partition(".crf-")
     by_train = name in THRESHOLDED and has_curve(name)
@@ -74,6 +74,7 @@ def evaluations(columns, splits=("train", "val")):
         evaluated(experiment, seed, column, split)
         for _, experiment, seed in runs()
         for column in columns
+        if wanted(experiment, column)
         for split in splits
     }
     return sorted(found - {None})
@@ -89,9 +90,24 @@ def last_files():
                 break
 
 
+def wanted(experiment, column):
+    """Whether `all` evaluates a column: of explanations, mIoU only where a table shows theirs."""
+    if column != "explained":
+        return True
+    return any(
+        experiment in [CONFIG.experiments[row] for row in table.experiments]
+        and "explained"
+        in [table.column(c).file.partition(".")[0] for c in table.columns]
+        for table in CONFIG.tables.values()
+        if table.kind == "metrics"
+    )
+
+
 def all_evaluations():
     priors = evaluations([*THRESHOLDED, "labels", "pseudo"])
-    reported = evaluations([CLASSIFIER, "prediction"], ["val"])
+    reported = evaluations(
+        [CLASSIFIER, "prediction", "explain", "localization"], ["val"]
+    )
     return priors + reported + sorted(set(last_files()))
 
 
@@ -102,19 +118,26 @@ def all_tables():
 
 
 def all_galleries():
+    """A picture of each run, and of each table with explanations."""
+    split = CONFIG.galleries.split
     return [
-        f"results/galleries/{name}.seed{seed}.{CONFIG.galleries.split}.png"
-        for name, _, seed in runs()
+        f"results/galleries/{name}.seed{seed}.{split}.png" for name, _, seed in runs()
+    ] + [
+        f"results/tables/{name}.seed{seed}.{split}.png"
+        for name in filter(compared, CONFIG.tables)
+        for seed in CONFIG.seeds
     ]
 
 
 def all_curves():
-    """Of each run, threshold curves and learning curves; of each table, its maps' curves."""
+    """Of each run, threshold curves, learning curves, class weights; of each table, its maps' curves."""
     thresholds = evaluations(filter(has_curve, THRESHOLDED))
     places = {tree.folder(e, seed, "classifier") for _, e, seed in runs()} - {None}
+    explained = {tree.folder(e, s, "classifier") for _, e, s in runs() if e.explain}
     return [
         *(file.removesuffix(".eval.json") + ".curve.png" for file in thresholds),
         *(f"{place}/history.png" for place in sorted(places)),
+        *(f"{place}/explain/class-weights.png" for place in sorted(explained)),
         *(f"results/tables/{name}.curves.png" for name in CONFIG.tables if drawn(name)),
     ]
 
@@ -255,6 +278,7 @@ def gallery_columns(wildcards):
     hints = saliency.c2am.hints if saliency else None
     titles = {
         "cam": "CAM",
+        "explained": experiment.explain,
         "c2am": "C²AM-H" if hints else "C²AM",
         "labels": "affinity labels",
         "walk": "random walk",
@@ -269,7 +293,11 @@ def gallery_columns(wildcards):
             continue
         file = parts(f"{place}/{name}.{split}")
         column = {"title": titles.get(name, name), "file": file}
-        if name in THRESHOLDED and evaluated(experiment, seed, name, split):
+        if (
+            name in THRESHOLDED
+            and wanted(experiment, name)
+            and evaluated(experiment, seed, name, split)
+        ):
             column["threshold_from"] = f"{place}/{name}.{split}.eval.json"
         columns.append(column)
         if name == "cam" and hints and split == "train":
@@ -277,20 +305,60 @@ def gallery_columns(wildcards):
     return columns
 
 
+def comparison_columns(wildcards):
+    """What a table's picture shows beside image and ground truth: a column a row's maps."""
+    seed, split = int(wildcards.seed), wildcards.split
+    columns = []
+    for name in chosen("tables", wildcards.table).experiments:
+        experiment = CONFIG.experiments[name]
+        place = tree.folder(experiment, seed, "explain")
+        if place is None:
+            continue
+        column = {"title": name, "file": parts(f"{place}/explained.{split}")}
+        if wanted(experiment, "explained") and evaluated(
+            experiment, seed, "explained", split
+        ):
+            column["threshold_from"] = f"{place}/explained.{split}.eval.json"
+        columns.append(column)
+    return columns
+
+
+def compared(name):
+    """Whether a table's rows have explanations of one data set, to be seen side by side."""
+    rows = [CONFIG.experiments[row] for row in CONFIG.tables[name].experiments]
+    explained = [row for row in rows if row.explain]
+    return len(explained) > 1 and len({row.dataset for row in explained}) == 1
+
+
+def drawn_experiment(wildcards):
+    """An experiment on the data set of a gallery's, or of a comparison's, images."""
+    if wildcards.get("table") is None:
+        return chosen("experiments", wildcards.experiment)
+    rows = [
+        CONFIG.experiments[row] for row in CONFIG.tables[wildcards.table].experiments
+    ]
+    return next(row for row in rows if row.explain)
+
+
+def drawn_columns(wildcards):
+    if wildcards.get("table") is None:
+        return gallery_columns(wildcards)
+    return comparison_columns(wildcards)
+
+
 def gallery_truth(wildcards):
-    experiment = chosen("experiments", wildcards.experiment)
-    if not CONFIG.dataset[experiment.dataset].masks_for(wildcards.split, "evaluation"):
+    dataset = drawn_experiment(wildcards).dataset
+    if not CONFIG.dataset[dataset].masks_for(wildcards.split, "evaluation"):
         return None
-    return f"results/{experiment.dataset}/data/{wildcards.split}.masks.h5"
+    return f"results/{dataset}/data/{wildcards.split}.masks.h5"
 
 
 def gallery_images(wildcards):
-    experiment = chosen("experiments", wildcards.experiment)
-    return f"results/{experiment.dataset}/data/{wildcards.split}.h5"
+    return f"results/{drawn_experiment(wildcards).dataset}/data/{wildcards.split}.h5"
 
 
 def gallery_files(wildcards):
-    columns = gallery_columns(wildcards)
+    columns = drawn_columns(wildcards)
     files = [file for column in columns for file in column["file"]]
     files += [column.get("threshold_from") for column in columns]
     wanted = (gallery_images(wildcards), gallery_truth(wildcards), *files)
@@ -305,6 +373,6 @@ def gallery_spec(wildcards):
             | {"split": wildcards.split},
             "images": gallery_images(wildcards),
             "ground_truth": gallery_truth(wildcards),
-            "columns": gallery_columns(wildcards),
+            "columns": drawn_columns(wildcards),
         }
     )

@@ -15,6 +15,7 @@ from wsss.core.command import run, start_logging
 from wsss.crf.cli import app as crf
 from wsss.data.cli import app as data
 from wsss.evaluation.cli import app as evaluation
+from wsss.explain.cli import app as explain
 from wsss.report.cli import app as report
 from wsss.saliency.cli import app as saliency
 from wsss.segmentation.cli import app as segmentation
@@ -37,6 +38,7 @@ for name, stage in {
     "saliency": saliency,
     "affinity": affinity,
     "segmentation": segmentation,
+    "explain": explain,
     "evaluation": evaluation,
     "report": report,
     "weights": weights,

@@ -16,13 +16,14 @@ from wsss.classifier.recipe import AnyClassifier
 from wsss.core.configfile import locate, numbers, read_yaml, resolve, with_used
 from wsss.core.environment import expand
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import CLASSIFIER_METRICS
+from wsss.core.evaluation_file import METRICS_OF
 from wsss.core.recipe import canonical_json, did_you_mean, explain
 from wsss.crf.recipe import CrfRecipe
 from wsss.data.recipe import DataRecipe
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.experiment import Experiment
-from wsss.report.recipe import CLASSIFIER, GalleryRecipe, Metric, TableRecipe
+from wsss.explain.recipe import ExplainRecipe
+from wsss.report.recipe import WITHOUT_MASKS, GalleryRecipe, Metric, TableRecipe
 from wsss.saliency.recipe import SaliencyRecipe
 from wsss.segmentation.recipe import SegmentationRecipe
 from wsss.tree import EVALUATED, REFINED, RESERVED, TIMED
@@ -42,6 +43,7 @@ class Config(BaseModel):
     saliency: dict[str, SaliencyRecipe] = {}
     affinity: dict[str, AffinityRecipe] = {}
     segmentation: dict[str, SegmentationRecipe] = {}
+    explain: dict[str, ExplainRecipe] = {}
     evaluation: EvaluationRecipe = EvaluationRecipe()
     experiments: dict[str, Experiment] = {}
     tables: dict[str, TableRecipe] = {}
@@ -74,6 +76,8 @@ class Config(BaseModel):
         return canonical_json(value)
 
 
+# What an experiment chooses recipes of.
+STAGES = ("dataset", "classifier", "cam", "saliency", "affinity", "segmentation", "explain")
 NAMED = (
     "dataset",
     "classifier",
@@ -82,6 +86,7 @@ NAMED = (
     "saliency",
     "affinity",
     "segmentation",
+    "explain",
     "experiments",
     "tables",
 )
@@ -164,7 +169,7 @@ def _cross_check(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
     yield from _check_teachers(config)
     for name, e in config.experiments.items():
         at = f"experiments.{name}"
-        for stage in ("dataset", "classifier", "cam", "saliency", "affinity", "segmentation"):
+        for stage in STAGES:
             choice = getattr(e, stage)
             known = list(getattr(config, stage))
             if choice not in (None, *known) and (stage, choice) != ("saliency", "none"):
@@ -259,6 +264,8 @@ def _check_chain(config: Config, name: str, e: Experiment) -> Iterable[tuple[tup
                 yield path, f"{at}: {after} needs a {before} recipe; add `{before}: …`"
         if e.saliency != "none" and not e.cam:
             yield path, f"{at}: saliency needs a cam recipe; add `cam: …`"
+        if e.explain and not e.classifier:
+            yield path, f"{at}: explain needs a classifier recipe; add `classifier: …`"
         yield from _check_cam_images(config, name, e)
     for stage in ("affinity", "segmentation"):
         recipe = getattr(config, stage).get(getattr(e, stage))
@@ -334,7 +341,7 @@ def _column_problem(config: Config, table: TableRecipe, column: str) -> str | No
         return f"nothing makes it{did_you_mean(shown.file, list(EVALUATED))}"
     if shown.file == "labels" and table.split != "train":
         return "affinity labels are made of train only; set split: train, or leave the column out"
-    if shown.file != CLASSIFIER:
+    if shown.file not in WITHOUT_MASKS:
         problem = _file_problem(config, shown.file)
         if problem:
             return problem
@@ -342,7 +349,7 @@ def _column_problem(config: Config, table: TableRecipe, column: str) -> str | No
     if shown.metric in shown.metrics() or (":" not in column and shown.metric == "fixed_miou"):
         return None
     metrics = list(shown.metrics())
-    if shown.metric in (*get_args(Metric), *CLASSIFIER_METRICS):
+    if shown.metric in {*get_args(Metric), *(m for listed in METRICS_OF.values() for m in listed)}:
         return f"no '{shown.metric}' is measured of this file (known: {', '.join(metrics)})"
     return f"no metric '{shown.metric}'{did_you_mean(shown.metric, metrics)}"
 

@@ -18,6 +18,7 @@ class Experiment(Recipe):
     saliency: str = Field("none", description="none: affinity labels from the CAM alone.")
     affinity: str | None = None
     segmentation: str | None = None
+    explain: str | None = Field(None, description="An explaining method, of the classifier.")
     supervision: Literal["pseudo-masks", "ground-truth"] = Field(
         "pseudo-masks",
         description="ground-truth: the fully supervised upper bound; a classifier gives weights.",

@@ -15,11 +15,18 @@ MAKERS = {
     "walk": "affinity",
     "pseudo": "affinity",
     "prediction": "segmentation",
+    "explained": "explain",
 }
 # What evaluations tell of: files, the CAMs with saliency as their background, image-level scores.
-EVALUATED = MAKERS | {"cam+saliency": "saliency", "classifier": "classifier"}
-REFINED = ("cam", "c2am", "saliency", "walk", "pseudo", "prediction")  # by a crf, as a column
-RESERVED = {"none", "data", "ground-truth", "tables", "galleries", "weights", "log"}
+EVALUATED = MAKERS | {
+    "cam+saliency": "saliency",
+    "classifier": "classifier",
+    "explain": "explain",
+    "localization": "explain",
+}
+# By a crf, as a column.
+REFINED = ("cam", "c2am", "saliency", "walk", "pseudo", "prediction", "explained")
+RESERVED = {"none", "explain", "data", "ground-truth", "tables", "galleries", "weights", "log"}
 
 
 def folder(experiment: Experiment, seed: int, stage: str) -> str | None:
@@ -29,6 +36,8 @@ def folder(experiment: Experiment, seed: int, stage: str) -> str | None:
     if e.supervision == "ground-truth":
         last = f"{path}/ground-truth/{e.segmentation}"
         return {"classifier": path if e.classifier else None, "segmentation": last}.get(stage)
+    if stage == "explain":
+        return f"{path}/explain/{e.explain}" if e.explain else None
     for level in ("classifier", "cam", "saliency", "affinity", "segmentation"):
         choice = getattr(e, level)
         if choice is None or (level == stage == "saliency" and choice == "none"):
@@ -74,6 +83,7 @@ _JOBS = {
         *(f"{name}.{split}" for name in ("walk", "pseudo") for split in ("train", "val")),
     ],
     "segmentation": ["model", "prediction.val"],
+    "explain": ["explained.val"],
 }
 TIMED = ("data", *_JOBS)
 

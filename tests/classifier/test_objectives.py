@@ -1,208 +1,336 @@
-"""Each objective against its equation, and where its gradients may flow."""
+"""Each objective against its equation, written out here in torch alone, with all its gradients."""
 
 import copy
+from collections import OrderedDict
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
-from wsss.classifier.erasing import activation, erase_hard, erase_softly, without
+from wsss.classifier.label_sampler import LabelSampler
 from wsss.classifier.losses import Criterion
+from wsss.classifier.objective import build_objective
 from wsss.classifier.oc_cse import OcCse
 from wsss.classifier.p_noc import PNoc
 from wsss.classifier.p_oc import POc
-from wsss.classifier.puzzle import puzzled, re_merge_loss
 from wsss.classifier.puzzle_cam import PuzzleCam
-from wsss.classifier.recipe import Erasing, NotSoOrdinary, Puzzle, Ramp
+from wsss.classifier.recipe import (
+    Erasing,
+    NotSoOrdinary,
+    OcCseRecipe,
+    PNocRecipe,
+    POcRecipe,
+    Puzzle,
+    Ramp,
+)
 from wsss.classifier.vanilla import Vanilla
 from wsss.nn.cam_network import CamNetwork
-from wsss.nn.recipe import Backbone
+from wsss.nn.head import CamHead
+from wsss.nn.head_recipe import Head
 
-BACKBONE = Backbone(name="resnet10t", output_stride=16)
-SMOOTHING, DONE = 0.1, 0.25
+SIDE, DONE = 96, 0.25
 PUZZLE = Puzzle()
-# One class an image: r is not left to chance, and the equations can be written down here.
-LABELS = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])
-ONLY = torch.tensor([0, 2])
-YES = torch.tensor([True, True])
+LABELS = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+ERASED, LEFT = (0, 2), torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])  # r, and y∖{r}
 
 
-def build(seed):
-    torch.manual_seed(seed)
-    network = CamNetwork(BACKBONE, 3).eval()
-    network.head.weight.data.abs_()  # every class map has evidence to erase
-    return network
+@pytest.fixture(autouse=True)
+def r_is_not_left_to_chance(monkeypatch):
+    def fixed(_, labels):
+        return torch.tensor(ERASED), (labels > 0).any(1)
 
-
-@pytest.fixture
-def f():
-    return build(0)
-
-
-@pytest.fixture
-def oc():
-    return build(1)
+    monkeypatch.setattr(LabelSampler, "forward", fixed)
 
 
 @pytest.fixture
 def images():
-    return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    """The second has less contrast, and so a lower maximum of its maps."""
+    coarse = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(2)) * 4 - 2
+    return F.interpolate(coarse * torch.tensor([1, 0.3])[:, None, None, None], SIDE)
+
+
+class Small(CamNetwork):
+    """Two convolutions at stride 16 in the place of a backbone of timm."""
+
+    def __init__(self):
+        nn.Module.__init__(self)
+        layers = OrderedDict(
+            conv1=nn.Conv2d(3, 8, 5, stride=4, padding=2, bias=False),
+            bn1=nn.BatchNorm2d(8),
+            act1=nn.ReLU(),
+            conv2=nn.Conv2d(8, 16, 5, stride=4, padding=2, bias=False),
+            bn2=nn.BatchNorm2d(16),
+            act2=nn.ReLU(),
+        )
+        self.backbone = nn.Sequential(layers)
+        self.head = CamHead(16, 3, Head())
+
+
+def build(seed, images):
+    """Its class maps have a mean of 0: they are positive in some places and negative in others."""
+    torch.manual_seed(seed)
+    network = Small()
+    network.eval()
+    with torch.no_grad():
+        mean = network.backbone(images).mean((0, 2, 3))
+        weight = network.head.weight[:, :, 0, 0]
+        weight -= (weight @ mean)[:, None] * mean / mean.square().sum()
+        weight *= 8
+    return network
+
+
+@pytest.fixture
+def f(images):
+    return build(0, images)
+
+
+@pytest.fixture
+def oc(images):
+    return build(1, images)
 
 
 @pytest.fixture
 def criterion():
-    return Criterion(SMOOTHING)
+    return Criterion(0.1)
 
 
-def gradients(network):
-    return {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
+def maps_of(network, images):
+    return torch.einsum("bkhw,ckij->bchw", network.backbone(images), network.head.weight)
 
 
-def hard(maps):
-    return activation(maps, ONLY, YES, (64, 64), normalise="image", order="relu-upsample")
+def cls(logits, labels):
+    """Mean over images and classes, against labels smoothed by 0.1."""
+    y = 0.9 * labels + 0.05
+    return -(y * F.logsigmoid(logits) + (1 - y) * F.logsigmoid(-logits)).mean()
 
 
-def erasing_by_hand(f, judge, images, criterion):
-    mask = activation(f(images).maps, ONLY, YES, (64, 64), normalise="batch", order="relu-upsample")
-    logits = judge(erase_softly(images, mask)).logits
-    return criterion(logits, without(LABELS, ONLY))
+def psi(maps, normalise="batch", order="relu-upsample"):
+    mask = torch.stack([maps[0, ERASED[0]], maps[1, ERASED[1]]])[:, None]
+    steps = [
+        lambda m: m.clamp(min=0),
+        lambda m: F.interpolate(m, (SIDE, SIDE), mode="bilinear", align_corners=False),
+    ]
+    for step in steps if order == "relu-upsample" else reversed(steps):
+        mask = step(mask)
+    if normalise == "batch":
+        return mask / (mask.max() + 1e-5)
+    return torch.stack([one / (one.max() + 1e-5) for one in mask])
+
+
+def vanilla(f, images):
+    return cls(maps_of(f, images).mean((2, 3)), LABELS)
+
+
+def puzzle(f, images, alpha, side=2):
+    """ℓ(f(x), y) + ℓ(f_re(x), y) + α · mean of |A − A_re| · y."""
+    size = SIDE // side
+    rows = [
+        torch.cat([maps_of(f, tile) for tile in row.split(size, dim=3)], dim=3)
+        for row in images.split(size, dim=2)
+    ]
+    whole, merged = maps_of(f, images), torch.cat(rows, dim=2)
+    apart = ((whole - merged).abs() * LABELS[:, :, None, None]).sum() / whole.numel()
+    return vanilla(f, images) + cls(merged.mean((2, 3)), LABELS) + alpha * apart
+
+
+def erasing(f, judge, images, **mask):
+    """ℓ(oc(x ∘ (1 − ψ(A_r))), y∖{r})."""
+    erased = images * (1 - psi(maps_of(f, images), **mask))
+    return cls(maps_of(judge, erased).mean((2, 3)), LEFT)
+
+
+def p_oc(f, judge, images, done):
+    """With the published weights: α to 4 in the first half, λ from 0.3 to 1."""
+    return puzzle(f, images, 8 * done) + (0.3 + 0.7 * done) * erasing(f, judge, images)
+
+
+def kept(maps):
+    """Where the second player may look: ψ ≤ 0.2, by each image's own maximum, and no gradient."""
+    return (psi(maps.detach(), normalise="image") <= 0.2).float()
+
+
+def second(noc, maps, images):
+    """ℓ(noc(x ∘ [ψ ≤ δ]), y)."""
+    return cls(maps_of(noc, images * kept(maps)).mean((2, 3)), LABELS)
+
+
+def trained(network):
+    return {name: p for name, p in network.named_parameters() if p.requires_grad}
+
+
+def gradients(loss, network):
+    parameters = trained(network)
+    return dict(zip(parameters, torch.autograd.grad(loss, parameters.values()), strict=True))
+
+
+def assert_same(found, expected):
+    """Two sets of tensors, each within a thousandth of its length; none is zero."""
+    assert found.keys() == expected.keys() and expected
+    for name, value in expected.items():
+        assert value.norm() > 0, name
+        assert (found[name] - value).norm() <= 1e-3 * value.norm(), name
+
+
+def check(outcome, expected, network):
+    """The value, and the gradient of every trained parameter."""
+    torch.testing.assert_close(outcome.loss, expected)
+    assert_same(gradients(outcome.loss, network), gradients(expected, network))
 
 
 def test_vanilla(f, images, criterion):
-    outcome = Vanilla(criterion)(f, images, LABELS, DONE)
-    torch.testing.assert_close(outcome.loss, criterion(f(images).logits, LABELS))
+    check(Vanilla(criterion)(f, images, LABELS, DONE), vanilla(f, images), f)
 
 
-def test_puzzle(f, images, criterion):
-    outcome = PuzzleCam(PUZZLE, criterion)(f, images, LABELS, DONE)
-    whole, merged = f(images), puzzled(f, images, 2)
-    expected = (
-        criterion(whole.logits, LABELS)
-        + criterion(merged.logits, LABELS)
-        + 8 * DONE * re_merge_loss(whole.maps, merged.maps, LABELS)
-    )
-    torch.testing.assert_close(outcome.loss, expected)
+@pytest.mark.parametrize(("tiles", "side"), [(4, 2), (9, 3)])
+def test_puzzle(f, images, criterion, tiles, side):
+    outcome = PuzzleCam(Puzzle(tiles=tiles), criterion)(f, images, LABELS, DONE)
     assert set(outcome.parts) == {"classification", "tiles", "re_merge"}
     assert not any(part.requires_grad for part in outcome.parts.values())
+    check(outcome, puzzle(f, images, 8 * DONE, side), f)
 
 
-def test_oc_cse(f, oc, images, criterion):
-    outcome = OcCse(Erasing(), criterion, oc)(f, images, LABELS, DONE)
-    expected = criterion(f(images).logits, LABELS)
-    expected = expected + (0.3 + 0.7 * DONE) * erasing_by_hand(f, oc, images, criterion)
-    torch.testing.assert_close(outcome.loss, expected)
+@pytest.mark.parametrize("normalise", ["batch", "image"])
+@pytest.mark.parametrize("order", ["relu-upsample", "upsample-relu"])
+def test_oc_cse(f, oc, images, criterion, normalise, order):
+    objective = OcCse(Erasing(normalise=normalise, order=order), criterion, oc)
+    erased = erasing(f, oc, images, normalise=normalise, order=order)
+    check(objective(f, images, LABELS, DONE), vanilla(f, images) + (0.3 + 0.7 * DONE) * erased, f)
+
+
+def test_oc_cse_upsamples_first_as_its_own_code_does_and_the_others_do_not(
+    f, oc, images, criterion
+):
+    recipe = OcCseRecipe(ordinary="oc")
+    found = build_objective(recipe, criterion, oc)(f, images, LABELS, DONE)
+    erased = erasing(f, oc, images, order="upsample-relu")
+    check(found, vanilla(f, images) + (0.3 + 0.7 * DONE) * erased, f)
+    for kind in (POcRecipe, PNocRecipe):
+        assert kind(ordinary="oc").erase.order == "relu-upsample"
 
 
 def test_p_oc(f, oc, images, criterion):
     outcome = POc(PUZZLE, Erasing(), criterion, oc)(f, images, LABELS, DONE)
-    puzzle = PuzzleCam(PUZZLE, criterion)(f, images, LABELS, DONE).loss
-    erased = (0.3 + 0.7 * DONE) * erasing_by_hand(f, oc, images, criterion)
-    torch.testing.assert_close(outcome.loss, puzzle + erased)
+    check(outcome, p_oc(f, oc, images, DONE), f)
 
 
 def test_p_noc(f, oc, images, criterion):
     noc = NotSoOrdinary(weight=Ramp(start=0.0, end=0.8))
     outcome = PNoc(PUZZLE, Erasing(), noc, criterion, oc)(f, images, LABELS, DONE)
-    first = POc(PUZZLE, Erasing(), criterion, copy.deepcopy(oc))(f, images, LABELS, DONE).loss
-    mask = hard(f(images).maps)
-    second = criterion(oc(erase_hard(images, mask, 0.2)).logits, LABELS)
-    torch.testing.assert_close(outcome.loss, first + 0.8 * DONE * second)
+    first = p_oc(f, oc, images, DONE)
+    other = 0.8 * DONE * second(oc, maps_of(f, images), images)
+    torch.testing.assert_close(outcome.loss, first + other)
+    # Neither player's loss moves the other.
+    outcome.loss.backward()
+    for network, own in ((f, first), (oc, other)):
+        found = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+        assert_same(found, gradients(own, network))
 
 
-def test_terms_that_have_not_begun_are_not_computed(f, oc, images, criterion):
-    late = Ramp(start=1.0, end=1.0, begin=0.6)
-    objective = PNoc(
-        Puzzle(weight=late), Erasing(weight=late), NotSoOrdinary(weight=late), criterion, oc
-    )
-    passes = []
-    f.register_forward_hook(lambda *_: passes.append("f"))
-    oc.register_forward_hook(lambda *_: passes.append("noc"))
-    before = objective(f, images, LABELS, 0.59)
-    assert passes == ["f"] and set(before.parts) == {"classification"}
-    torch.testing.assert_close(before.loss, criterion(f(images).logits, LABELS))
-    after = objective(f, images, LABELS, 0.6)
-    assert passes.count("noc") == 2 and {"re_merge", "erasing", "noc"} < set(after.parts)
+def test_what_the_second_player_sees(f, oc, images, criterion):
+    """First, as a judge, what a soft mask leaves; then, learning, what a hard one leaves."""
+    seen, modes = [], []
 
+    def watch(network, arguments):
+        seen.append(arguments[0].detach())
+        modes.append(network.training)
 
-def test_the_ordinary_classifier_gets_no_gradient_but_passes_one_on(f, oc, images, criterion):
-    objective = OcCse(Erasing(), criterion, oc)
-    whole = f(images)
-    term = objective.erasing(objective.ordinary, images, LABELS, whole, DONE)
-    term.loss.backward()
-    assert not gradients(oc)
-    assert gradients(f)["head.weight"].abs().sum() > 0
-
-
-def test_p_nocs_players_keep_to_their_own_losses(f, oc, images, criterion):
+    oc.register_forward_pre_hook(watch)
     objective = PNoc(PUZZLE, Erasing(), NotSoOrdinary(), criterion, oc)
-    fixed = copy.deepcopy(oc)
-    objective(f, images, LABELS, DONE).loss.backward()
-    joint_f, joint_noc = gradients(f), gradients(oc)
+    objective(f, images, LABELS, DONE)
+    maps = maps_of(f, images)
+    for image, r in enumerate(ERASED):
+        assert maps[image, r].min() < 0 < maps[image, r].max()
+    assert maps[0, ERASED[0]].max() > 2 * maps[1, ERASED[1]].max()
+    torch.testing.assert_close(seen[0], images * (1 - psi(maps)))
+    mask = kept(maps)
+    assert all(0.2 < float(one.mean()) < 0.9 for one in mask)
+    assert torch.equal(seen[1], images * mask)
+    # The masks that it is not would leave something else.
+    for other in (
+        psi(maps, normalise="batch") <= 0.2,
+        psi(maps, normalise="image", order="upsample-relu") <= 0.2,
+        psi(maps.flip(1), normalise="image") <= 0.2,
+    ):
+        assert not torch.equal(seen[1], images * other)
+    assert modes == [False, True]  # dropout, where it has some, only where it learns
+    objective.eval()(f, images, LABELS, DONE)
+    assert modes[2:] == [False, False]
 
-    f.zero_grad()
-    POc(PUZZLE, Erasing(), criterion, fixed)(f, images, LABELS, DONE).loss.backward()
-    for name, expected in gradients(f).items():
-        torch.testing.assert_close(joint_f[name], expected, msg=name)
 
-    alone = copy.deepcopy(oc)
-    alone.zero_grad()
-    mask = hard(f(images).maps.detach())
-    (DONE * criterion(alone(erase_hard(images, mask, 0.2)).logits, LABELS)).backward()
-    assert set(joint_noc) == set(gradients(alone))
-    for name, expected in gradients(alone).items():
-        torch.testing.assert_close(joint_noc[name], expected, msg=name)
-
-
-def test_one_joint_step_is_one_step_of_each_player_in_turn(f, oc, images, criterion):
+@pytest.mark.parametrize("leak", [False, True])
+def test_two_joint_steps_are_two_of_each_player_in_turn(f, oc, images, criterion, leak):
     """The published loop: f steps, then the second player steps on the maps from before."""
-    noc = NotSoOrdinary()
-    turn_f, turn_noc = copy.deepcopy(f), copy.deepcopy(oc)
+    noc = NotSoOrdinary(leak_noc_gradient=leak)
     objective = PNoc(PUZZLE, Erasing(), noc, criterion, oc)
-    joint = torch.optim.SGD([*f.parameters(), *objective.noc.parameters()], lr=0.1, momentum=0.9)
-    first = torch.optim.SGD(turn_f.parameters(), lr=0.1, momentum=0.9)
-    second = torch.optim.SGD(turn_noc.parameters(), lr=0.1, momentum=0.9)
+    before = {id(network): copy.deepcopy(trained(network)) for network in (f, oc)}
+    turn_f, turn_noc = copy.deepcopy(f), copy.deepcopy(oc)
+    joint = torch.optim.SGD([*f.parameters(), *oc.parameters()], lr=0.02, momentum=0.9)
+    first = torch.optim.SGD(turn_f.parameters(), lr=0.02, momentum=0.9)
+    other = torch.optim.SGD(turn_noc.parameters(), lr=0.02, momentum=0.9)
     for done in (0.25, 0.5):
         joint.zero_grad()
         objective(f, images, LABELS, done).loss.backward()
         joint.step()
 
-        maps = turn_f(images).maps.detach()
-        first.zero_grad()
-        for p in turn_noc.parameters():
-            p.requires_grad_(False)
-        turns = POc(PUZZLE, Erasing(), criterion, turn_noc)
-        turns(turn_f, images, LABELS, done).loss.backward()
+        maps = maps_of(turn_f, images).detach()
+        p_oc(turn_f, turn_noc, images, done).backward()
         first.step()
-        for p, q in zip(turn_noc.parameters(), oc.parameters(), strict=True):
-            p.requires_grad_(q.requires_grad)
-        second.zero_grad()
-        mask = hard(maps)
-        (done * criterion(turn_noc(erase_hard(images, mask, 0.2)).logits, LABELS)).backward()
-        second.step()
-    for joint_p, turn_p in zip(f.parameters(), turn_f.parameters(), strict=True):
-        torch.testing.assert_close(joint_p, turn_p, rtol=1e-4, atol=1e-5)
-    for joint_p, turn_p in zip(oc.parameters(), turn_noc.parameters(), strict=True):
-        torch.testing.assert_close(joint_p, turn_p, rtol=1e-4, atol=1e-5)
+        first.zero_grad()
+        if not leak:  # the published code clears the second player's gradients after its step only
+            other.zero_grad()
+        (done * second(turn_noc, maps, images)).backward()
+        other.step()
+        other.zero_grad()
+    for network, turned in ((f, turn_f), (oc, turn_noc)):
+        start, end = before[id(network)], trained(turned)
+        found = {name: p.detach() - start[name].detach() for name, p in trained(network).items()}
+        assert_same(found, {name: end[name].detach() - start[name].detach() for name in start})
 
 
 def test_the_leak_adds_the_first_players_gradient_to_the_second(f, oc, images, criterion):
-    leaky = copy.deepcopy(oc)
-    PNoc(PUZZLE, Erasing(), NotSoOrdinary(), criterion, oc)(f, images, LABELS, DONE).loss.backward()
     noc = NotSoOrdinary(leak_noc_gradient=True)
-    PNoc(PUZZLE, Erasing(), noc, criterion, leaky)(f, images, LABELS, DONE).loss.backward()
-    through = copy.deepcopy(oc)
-    through.zero_grad()
-    ((0.3 + 0.7 * DONE) * erasing_by_hand(f, through, images, criterion)).backward()
-    for name, extra in gradients(through).items():
-        if name in gradients(oc):
-            torch.testing.assert_close(
-                gradients(leaky)[name], gradients(oc)[name] + extra, rtol=1e-3, atol=1e-6, msg=name
-            )
-    assert gradients(through)["head.weight"].abs().sum() > 0
+    loss = PNoc(PUZZLE, Erasing(), noc, criterion, oc)(f, images, LABELS, DONE).loss
+    through = gradients((0.3 + 0.7 * DONE) * erasing(f, oc, images), oc)
+    own = gradients(DONE * second(oc, maps_of(f, images), images), oc)
+    assert_same(gradients(loss, oc), {name: own[name] + through[name] for name in own})
+
+
+def test_the_ordinary_classifier_gets_no_gradient(f, oc, images, criterion):
+    OcCse(Erasing(), criterion, oc)(f, images, LABELS, DONE).loss.backward()
+    assert all(p.grad is None for p in oc.parameters())
+
+
+@pytest.mark.parametrize(
+    ("objective", "passes"), [(POc, ["f", "f", "oc"]), (PNoc, ["f", "f", "oc", "oc"])]
+)
+def test_terms_that_have_not_begun_are_not_computed(f, oc, images, criterion, objective, passes):
+    late = Ramp(start=1.0, end=1.0, begin=0.6)
+    recipes = [Puzzle(weight=late), Erasing(weight=late), NotSoOrdinary(weight=late)]
+    built = objective(*recipes[: 3 if objective is PNoc else 2], criterion, oc)
+    found = []
+    f.backbone.register_forward_hook(lambda *_: found.append("f"))
+    oc.register_forward_hook(lambda *_: found.append("oc"))
+    before = built(f, images, LABELS, 0.59)
+    assert found == ["f"] and set(before.parts) == {"classification"}
+    torch.testing.assert_close(before.loss, vanilla(f, images))
+    found.clear()
+    built(f, images, LABELS, 0.6)
+    assert found == passes
+
+
+def test_focal_sampling_learns_how_wrong_the_ordinary_classifier_was(f, oc, images, criterion):
+    objective = OcCse(Erasing(sampling="focal"), criterion, oc)
+    objective(f, images, LABELS, DONE)
+    erased = images * (1 - psi(maps_of(f, images)))
+    p = maps_of(oc, erased).mean((2, 3)).sigmoid().detach()
+    wrong = torch.where(LEFT > 0, 1 - p, p) ** 2  # each class is in one image: n_c = 1
+    torch.testing.assert_close(objective.erasing.sampler.focal, 0.9 + 0.1 * wrong.sum(0))
 
 
 def test_the_second_players_batch_norm_stays_frozen_when_lightning_says_train(oc, criterion):
     objective = PNoc(PUZZLE, Erasing(), NotSoOrdinary(), criterion, oc).train()
-    norms = [m for m in objective.noc.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    norms = [m for m in objective.noc.modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms and not any(m.training for m in norms)
     assert not any(p.requires_grad for m in norms for p in m.parameters())
 
@@ -216,25 +344,22 @@ def test_images_without_a_label_erase_nothing_and_give_no_nan(f, oc, images, cri
         outcome = objective(f, images, labels, DONE)
         assert torch.isfinite(outcome.loss)
         assert outcome.parts["erased_share"] == 0
-        whole = criterion(oc(images).logits, labels)
-        torch.testing.assert_close(outcome.parts["erasing"], whole)
+        torch.testing.assert_close(outcome.parts["erasing"], cls(oc(images).logits, labels))
 
 
 def test_class_weights_scale_a_classs_terms(f, images):
     weights = torch.tensor([2.0, 0.0, 1.0])
     found = Vanilla(Criterion(0.0, weights))(f, images, LABELS, DONE).loss
-    terms = torch.nn.functional.binary_cross_entropy_with_logits(
-        f(images).logits, LABELS, reduction="none"
-    )
+    terms = F.binary_cross_entropy_with_logits(f(images).logits, LABELS, reduction="none")
     torch.testing.assert_close(found, (terms * weights).mean())
 
 
-@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize("noc", [False, True])
 def test_training_mode_leaves_the_ordinary_classifiers_statistics_alone(
-    f, oc, images, criterion, second
+    f, oc, images, criterion, noc
 ):
     """Its BatchNorm was trained: Lightning's .train() must not let it drift."""
-    if second:
+    if noc:
         objective = PNoc(PUZZLE, Erasing(), NotSoOrdinary(), criterion, oc)
     else:
         objective = POc(PUZZLE, Erasing(), criterion, oc)
@@ -242,5 +367,5 @@ def test_training_mode_leaves_the_ordinary_classifiers_statistics_alone(
     objective.train()
     objective(f.train(), images, LABELS, DONE).loss.backward()
     assert all(torch.equal(before[k], v) for k, v in oc.state_dict().items())
-    trained = {n for n, p in oc.named_parameters() if p.grad is not None}
-    assert bool(trained) == second and not any("bn" in name for name in trained)
+    moved = {n for n, p in oc.named_parameters() if p.grad is not None}
+    assert bool(moved) == noc and not any("bn" in name for name in moved)

@@ -2,7 +2,9 @@ import errno
 import json
 import shutil
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +95,25 @@ def test_the_log_file_has_the_lines(tmp_path):
     log.info("hello")
     log.handlers[1].flush()
     assert (tmp_path / "log" / "a.log").read_text().endswith(" hello\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_log_on_a_full_disk_costs_only_its_lines():
+    script = """
+from pathlib import Path
+from wsss.core.command import log, run, start_logging
+from wsss.core.errors import UserError
+
+def app():
+    start_logging(Path("/dev/full"))
+    log.info("hello")
+    raise UserError("a: cannot be written; free space")
+
+run(app)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    lines = [line.split(" ", 1)[1] for line in done.stderr.splitlines()]
+    assert (done.returncode, lines) == (1, ["hello", "error: a: cannot be written; free space"])
 
 
 def test_an_unwritable_log_is_one_line(tmp_path, capsys):

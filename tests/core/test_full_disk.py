@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from wsss.core.atomic import HOST
 from wsss.core.command import write_text
 from wsss.core.errors import UserError
 from wsss.core.store import Header, MapWriter, MaskReader, MaskWriter
@@ -120,9 +122,16 @@ def dead_process() -> int:
 
 def test_temporaries_of_killed_writers_go_and_others_stay(tmp_path):
     dead = dead_process()
-    kept = [f".m.h5.{os.getppid()}.tmp", f".other.h5.{dead}.tmp", ".m.h5.x.tmp"]
-    for name in (*kept, f".m.h5.{dead}.tmp"):
+    kept = [
+        f".m.h5.{HOST}-{os.getppid()}.tmp",
+        f".other.h5.{HOST}-{dead}.tmp",
+        f".m.h5.{HOST}-x.tmp",
+        f".m.h5.node-1.example-{dead}.tmp",
+    ]
+    gone = [f".m.h5.{HOST}-{dead}.tmp", f".m.h5.node-2.example-{os.getppid()}.tmp"]
+    for name in kept + gone:
         (tmp_path / name).write_text("half")
+    os.utime(tmp_path / gone[1], (0, time.time() - 2 * 86400))
     with MaskWriter(tmp_path / "m.h5", Header("masks", "train", ("cat",))):
         pass
     assert len(MaskReader(tmp_path / "m.h5")) == 0

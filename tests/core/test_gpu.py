@@ -15,6 +15,14 @@ print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 sys.stdin.read()
 """
 
+WITHOUT = """
+from wsss.core.command import run, start_logging
+from wsss.core.gpu import claim_gpu
+
+start_logging(None)
+run(lambda: (claim_gpu(), claim_gpu()))
+"""
+
 
 @pytest.fixture
 def claim(tmp_path):
@@ -62,3 +70,33 @@ def test_what_is_visible(monkeypatch, tmp_path):
     assert gpu.visible_gpus() == ["0", "1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert gpu.visible_gpus() == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "wanted", "status", "says"),
+    [
+        ("", "auto", 0, ""),
+        ("5", "auto", 0, "torch cannot use GPU 5: computing on the CPU (WSSS_GPU=required makes"),
+        ("5", "required", 1, "error: torch cannot use GPU 5, and WSSS_GPU=required; see what"),
+        ("", "required", 1, "error: no GPU is visible, and WSSS_GPU=required; see what nvidia-smi"),
+        ("5", "yes", 1, "error: WSSS_GPU is 'yes'; set it to auto or required"),
+    ],
+)
+def test_a_job_without_a_gpu_goes_on_or_stops_as_chosen(visible, wanted, status, says):
+    import torch
+
+    if torch.backends.mps.is_available():
+        pytest.skip("this machine's GPU cannot be hidden")
+    chosen = {"CUDA_VISIBLE_DEVICES": visible, "WSSS_GPU": wanted}
+    if torch.cuda.device_count() > 5:
+        pytest.skip("this machine has a GPU 5")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT],
+        env=os.environ | chosen,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == status, done.stderr
+    lines = [line.split(" ", 1)[1] for line in done.stderr.splitlines()]
+    assert len(lines) == bool(says) and all(line.startswith(says) for line in lines)

@@ -89,6 +89,12 @@ TINY = {
             "predict": {"scales": [1.0], "flip": False},
         }
     },
+    "explain": {
+        "masked": {
+            "maps": {"method": "score-cam", "channels": 4, "side": 48, "detection": 0.2},
+            "localization": {"side": 48, "step": 0.1},
+        }
+    },
     "experiments": {
         "full": {
             "dataset": "toy",
@@ -97,7 +103,13 @@ TINY = {
             "affinity": "rw",
             "segmentation": "deeplab",
         },
-        "short": {"dataset": "toy", "classifier": "one", "cam": "single", "affinity": "direct"},
+        "short": {
+            "dataset": "toy",
+            "classifier": "one",
+            "cam": "single",
+            "affinity": "direct",
+            "explain": "masked",
+        },
         "salient": {
             "dataset": "toy",
             "classifier": "one",
@@ -128,6 +140,9 @@ TINY = {
                 "walk",
                 "pseudo",
                 "prediction.crf-scores",
+                "explained",
+                "explain:ado",
+                "localization:pxap",
             ],
         },
     },

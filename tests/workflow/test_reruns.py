@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shlex
 
 import pytest
 
@@ -32,7 +33,9 @@ OWNERS = {
     ("affinity", "direct", "pseudo"): r".*/direct/pseudo\.(train|val)\.h5",
     ("segmentation", "deeplab", "train"): r".*/deeplab/model\.safetensors",
     ("segmentation", "deeplab", "predict"): r".*/deeplab/prediction\.(train|val)\.h5",
-    ("evaluation",): r".*/(?!model\.)[^/]*\.eval\.json",
+    ("explain", "masked", "maps"): r".*/masked/explained\.(train|val)\.h5",
+    ("explain", "masked", "localization"): r".*/masked/localization\.val\.eval\.json",
+    ("evaluation",): r".*/(?!model\.|explain\.|localization\.)[^/]*\.eval\.json",
     ("tables", "stages"): r"results/tables/stages\..*",
     ("galleries",): r"results/galleries/.*",
 }
@@ -56,6 +59,8 @@ OTHER = {
     "order": {"relu-upsample": "upsample-relu"},
     "tiles": {4: 16},
     "architecture": {"unet": "poolnet"},
+    "classes": {"detected": "given"},
+    "weight": {"sigmoid": "logit"},
 }
 # Fields without another value here, each with its reason.
 ONE_VALUE = {
@@ -229,6 +234,12 @@ def test_a_new_experiment_makes_only_what_it_does_not_share(finished):
     finished.write(finished.data)
 
 
+def spec_of(command):
+    """The specification that a printed report command gets on standard input."""
+    words = shlex.split(command)
+    return json.loads(words[words.index("%s") + 1])
+
+
 def test_a_network_with_a_teacher_shares_its_c2am(finished):
     network = finished.data["saliency"]["c2am-h"]["network"]
     pupil = put(finished.data, ("saliency", "pupil"), {"teacher": "c2am-h", "network": network})
@@ -237,22 +248,28 @@ def test_a_network_with_a_teacher_shares_its_c2am(finished):
     data = put(data, ("tables", "stages", "experiments"), ["salient", "taught"])
     seconds = {"kind": "seconds", "experiments": ["salient", "taught"], "columns": ["saliency"]}
     finished.write(put(data, ("tables", "seconds"), seconds))
-    planned = finished.planned("all")
-    graph = finished.graph()
-    specs = finished.snakemake("--dry-run", "--printshellcmds", "all").stdout
+    dry = finished.snakemake("--dry-run", "--printshellcmds", "all")
     refused = finished.snakemake("--dry-run", "results/toy/seed0/one/single/pupil/c2am.train.h5")
     finished.write(finished.data)
 
     place = "results/toy/seed0/one/single"
-    made = {file for file in planned if "/pupil/" in file}
+    made = finished.made_by(dry)
     assert {f"{place}/pupil/{file}" for file in ("network.safetensors", "saliency.val.h5")} < made
-    assert not any("c2am" in file for file in planned)  # it has all of the teacher's files
-    assert f"{place}/c2am-h/c2am.masks.train.h5" in graph[f"{place}/pupil/network.safetensors"]
-    assert f"{place}/c2am-h/c2am.val.eval.json" in graph["results/tables/stages.csv"]
-    timed = {"c2am", "c2am.train", "c2am.masks.train"}
-    row = specs[specs.index('"name":"taught"', specs.index('"kind":"seconds"')) - 3000 :]
-    assert all(f"{place}/c2am-h/log/{job}.benchmark.tsv" in row for job in timed)
-    assert f"{place}/pupil/log/c2am.benchmark.tsv" not in specs
+    assert not any("c2am." in file for file in made)  # it has all of the teacher's files
+    commands = [line for line in dry.stdout.splitlines() if "python -m wsss" in line]
+    train = next(line for line in commands if f"--out {place}/pupil/network.safetensors" in line)
+    assert f"--masks {place}/c2am-h/c2am.masks.train.h5" in train
+    stages, times = (
+        next(line for line in commands if f"{t}.csv" in line) for t in ("stages", "seconds")
+    )
+    cells = {row["name"]: row["cells"] for row in spec_of(stages)["rows"]}
+    assert cells["taught"]["c2am:mae"] == cells["salient"]["c2am:mae"] != []
+    assert cells["taught"]["saliency"] == [f"{place}/pupil/saliency.val.eval.json"]
+    (jobs,) = {row["name"]: row["cells"] for row in spec_of(times)["rows"]}["taught"]["saliency"]
+    assert {file.removeprefix(place).removesuffix(".benchmark.tsv") for file in jobs} == {
+        *(f"/c2am-h/log/{job}" for job in ("c2am", "c2am.train", "c2am.masks.train")),
+        *(f"/pupil/log/{job}" for job in ("network", "saliency.train")),
+    }
     assert refused.returncode and "has no part 'c2am'" in refused.stderr + refused.stdout
 
 

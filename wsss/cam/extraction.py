@@ -14,9 +14,9 @@ from wsss.core.command import progress
 from wsss.core.errors import UserError
 from wsss.core.images import decode
 from wsss.core.shard import Shard
-from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter, MaskReader
+from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.nn.cam_network import load_cam_network
-from wsss.nn.inference import augmented_mean, in_order, ready, strided
+from wsss.nn.inference import augmented_mean, in_order, places_with_masks, ready, strided
 
 
 def extract(
@@ -41,9 +41,6 @@ def extract(
 
     Raises UserError if the images' classes are not the model's.
     """
-    if (recipe.images == "all") != (masks is None):
-        remedy = "leave out --masks" if masks else "give the masks file as --masks"
-        raise UserError(f"images is '{recipe.images}' in the recipe; {remedy}")
     torch.set_num_threads(threads)
     trained = load_cam_network(model, recipe.output_stride)
     network = ready(trained.network)
@@ -76,20 +73,11 @@ def extract(
             recipe.to_json(),
             {"image_labels": "given", "seed": trained.seed},
         )
+        places = shard.part(places_with_masks(reader, masks, recipe.images))
         with MapWriter(out, header) as writer:
-            places = shard.part(_places(reader, masks))
             bar = progress(in_order(reader, maps, chosen=places), total=len(places), what="cam")
             for record, found in bar:
                 writer.add(record.id, record.size, np.flatnonzero(record.labels) + 1, found)
-
-
-def _places(reader: ImageReader, masks: Path | None) -> Sequence[int]:
-    """Where in the images file those are that have masks; all without a masks file."""
-    if masks is None:
-        return range(len(reader))
-    with MaskReader(masks) as with_masks:
-        known = set(with_masks.ids)
-    return [i for i, name in enumerate(reader.ids) if name in known]
 
 
 def normalise_maps(maps: Float[np.ndarray, "k h w"]) -> Float[np.ndarray, "k h w"]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wsss.core.errors import cannot_write
+
+# Nodes of a cluster share folders, but not the numbers of their processes.
+HOST = platform.node()
+FORGOTTEN = 86400  # seconds: nobody writes a file for a day without a byte
 
 
 @contextmanager
@@ -40,18 +46,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def temporary_for(path: Path) -> Path:
     """The temporary name of this process for `path`, in its folder, which is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name}.{HOST}-{os.getpid()}.tmp")
 
 
 def tidy(path: Path) -> None:
     """Delete temporaries of `path` whose process is gone: SIGKILL gave it no time to.
 
+    Of another machine's processes nothing is known: theirs go a day after the last byte.
     Lists the folder, so it is for the few large files, not for thousands of small ones.
     """
-    left = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.tmp")
+    left = re.compile(rf"\.{re.escape(path.name)}\.(.+)-(\d+)\.tmp")
     for other in path.parent.iterdir():
         match = left.fullmatch(other.name)
-        if match and not _alive(int(match[1])):
+        if match and (_gone(int(match[2])) if match[1] == HOST else _forgotten(other)):
             discard(other)
 
 
@@ -61,11 +68,17 @@ def discard(temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def _gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
         return True
-    return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _forgotten(temporary: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return time.time() - temporary.stat().st_mtime > FORGOTTEN
+    return False

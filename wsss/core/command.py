@@ -104,13 +104,24 @@ def run_card(out: str | Path, entry: Callable, recipe: str, started: float, **mo
     log.info("wrote %s, %.1f s", out, card["seconds"])
 
 
+class _LogFile(logging.FileHandler):
+    """A disk that fills up costs the log its lines, not the job its work or its last message."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+
 def start_logging(path: Path | None) -> None:
-    """Log to standard error, and to `path` too when one is given; UserError if that fails."""
+    """Log to standard error, and to `path` too when one is given.
+
+    UserError if `path` cannot be opened; what cannot be written there later is lost.
+    """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path is not None:
         with told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handlers.append(logging.FileHandler(path, mode="w"))
+            handlers.append(_LogFile(path, mode="w"))
     form = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
     for handler in handlers:
         handler.setFormatter(form)

@@ -12,11 +12,25 @@ from wsss.core.errors import UserError
 FORMAT = "wsss evaluation"
 VERSION = 1
 
-# The figures of a file of maps, scores or masks, and those of a classifier (image-level labels).
+# The figures of a file of maps, scores or masks; those of a classifier (image-level labels), of
+# explanations (what masking images by them does to the classifier), and of maps as localization.
 MASK_METRICS = (
     *("miou", "miou_foreground", "fp", "fn", "precision", "recall", "f1", "pixel_accuracy"),
 )
 CLASSIFIER_METRICS = ("f1", "f2", "map", "precision", "recall", "micro_f1", "exact_match")
+EXPLANATION_METRICS = (
+    *("ic", "ad", "ar", "ado", "aro", "ado_multi", "aro_multi"),
+    *("macro_ic", "macro_ad", "macro_ar", "macro_ado", "macro_aro"),
+    *("f1_of_ar_ado", "f1_of_ad_aro"),
+)
+LOCALIZATION_METRICS = (
+    *("max_box_acc", "max_box_acc_v2", "pxap", "peak_iou", "peak_iou_threshold", "pointing"),
+)
+METRICS_OF = {
+    "classifier": CLASSIFIER_METRICS,
+    "explanations": EXPLANATION_METRICS,
+    "localization": LOCALIZATION_METRICS,
+}
 
 # What a reader may take for given besides; below a null nothing is asked.
 _KEYS = (
@@ -30,7 +44,7 @@ _KEYS = (
 def read_evaluation(path: Path, split: str | None = None) -> dict[str, Any]:
     """An evaluation; see `wsss.evaluation.record.document` for its keys.
 
-    One of a classifier (`evaluated.kind` "classifier") has `CLASSIFIER_METRICS` as its metrics.
+    Its metrics are those of its `evaluated.kind` in METRICS_OF, or else MASK_METRICS.
 
     Raises UserError for any other file, an incomplete one, or one of another split than `split`.
     """
@@ -72,15 +86,15 @@ def train_threshold(path: Path) -> float:
     return float(value)
 
 
-def is_classifier(read: dict[str, Any]) -> bool:
-    """Whether it is an evaluation of image-level labels, not of masks."""
+def kind(read: dict[str, Any]) -> str:
+    """What it evaluates: one of METRICS_OF, or "masks" for whatever ends as masks."""
     evaluated = read.get("evaluated")
-    return isinstance(evaluated, dict) and evaluated.get("kind") == "classifier"
+    found = evaluated.get("kind") if isinstance(evaluated, dict) else None
+    return found if found in METRICS_OF else "masks"
 
 
 def _metrics(read: dict[str, Any]) -> list[str]:
-    names = CLASSIFIER_METRICS if is_classifier(read) else MASK_METRICS
-    return [f"metrics.{name}" for name in names]
+    return [f"metrics.{name}" for name in METRICS_OF.get(kind(read), MASK_METRICS)]
 
 
 def _has(value: Any, keys: list[str]) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -12,9 +13,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wsss.core.errors import UserError
 from wsss.core.gpu import claim_gpu
 from wsss.core.memory import keep_freed_memory
-from wsss.core.store import ImageReader, ImageRecord
+from wsss.core.store import ImageReader, ImageRecord, MaskReader
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
 
@@ -92,3 +94,21 @@ def in_order(
             done[i] = (record, work(record))
         for i in span:
             yield done.pop(i)
+
+
+def places_with_masks(
+    reader: ImageReader, masks: Path | None, images: Literal["all", "with-masks"]
+) -> Sequence[int]:
+    """Where in the images file those are that a recipe's `images` means.
+
+    masks: the file that says which have masks; None exactly if all are meant. Of it only the names
+    are read. UserError if recipe and file disagree.
+    """
+    if (images == "all") != (masks is None):
+        remedy = "leave out --masks" if masks else "give the masks file as --masks"
+        raise UserError(f"images is '{images}' in the recipe; {remedy}")
+    if masks is None:
+        return range(len(reader))
+    with MaskReader(masks) as with_masks:
+        known = set(with_masks.ids)
+    return [i for i, name in enumerate(reader.ids) if name in known]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wsss.core.maps import SALIENT
-from wsss.report.recipe import CLASSIFIER, Column, TableRecipe
+from wsss.report.recipe import CLASSIFIER, WITHOUT_MASKS, Column, TableRecipe
 
 Evaluation = dict[str, Any]
 Cells = Sequence[Sequence[Evaluation]]  # of a column: row → seed
@@ -25,6 +25,21 @@ NAMES = {
     "f_beta": "F-measure of saliency, with 0.3 for the square of beta, at its best threshold",
     "s_measure": "S-measure of saliency",
     "labelled": "share of pixels with an affinity label",
+    "ic": "IC: detections that masking by their map makes surer",
+    "ad": "AD: average drop of the class where the image is masked by its map (lower is better)",
+    "ar": "AR: average drop of the class where its map is masked out",
+    "ado": "ADO: average drop of the other detected classes where the image is masked by the map",
+    "aro": "ARO: average drop of the others where the map is masked out (lower is better)",
+    "ado_multi": "ADO in images with two or more detections",
+    "aro_multi": "ARO in images with two or more detections (lower is better)",
+    "f1_of_ar_ado": "harmonic mean of AR and ADO by class",
+    "f1_of_ad_aro": "harmonic mean of AD and ARO by class (lower is better)",
+    "max_box_acc": "MaxBoxAcc: largest box at IoU 0.5, at the best threshold",
+    "max_box_acc_v2": "MaxBoxAccV2: any box at IoU 0.3, 0.5, 0.7, each at its best threshold",
+    "pxap": "PxAP: average precision of pixels",
+    "peak_iou": "IoU of the foreground, all images pooled, at its best threshold",
+    "peak_iou_threshold": "that threshold, times 100",
+    "pointing": "pointing game: highest pixel on the object or near it, mean over classes",
 }
 
 
@@ -52,12 +67,13 @@ def metric_notes(
     what = f"{names[0]} in %{over}" if len(names) == 1 else f"In %{over}: {'; '.join(names)}"
     notes = [f"{what}.{_reading(recipe)}"]
     files = {column.file: cells for column, cells in shown.items()}
-    masks = {file: cells for file, cells in files.items() if file != CLASSIFIER}
+    masks = {file: cells for file, cells in files.items() if file not in WITHOUT_MASKS}
+    maps = {file: cells for file, cells in files.items() if file != CLASSIFIER}
     properties: list[tuple[str, dict[str, Cells], Callable[[Evaluation], str]]] = [
         ("Split", files, lambda e: e["split"] or "not stated"),
         ("images", files, lambda e: str(e["images"])),
-        ("image labels", masks, lambda e: e["image_labels"] or "not stated"),
-        ("TTA", masks, _tta),
+        ("image labels", maps, lambda e: e["image_labels"] or "not stated"),
+        ("TTA", maps, _tta),
         ("CRF", masks, _crf),
         ("threshold", _tuned(shown), lambda e: e["threshold"]["how"]),
         ("fixed threshold", _fixed(shown), lambda e: f"{e['fixed']['threshold']:g}, not tuned"),
@@ -112,6 +128,9 @@ def seconds_notes(recipe: TableRecipe, seeds: Sequence[int]) -> list[str]:
 
 def _name(column: Column) -> str:
     if column.file != CLASSIFIER:
+        macro = column.metric.removeprefix("macro_")
+        if macro != column.metric:
+            return f"macro {macro.upper()}: mean over classes"
         return NAMES[column.metric]
     if column.metric in IMAGE_LEVEL:
         means = IMAGE_LEVEL[column.metric]
@@ -127,7 +146,7 @@ def _tuned(shown: dict[Column, Cells]) -> dict[str, Cells]:
     return {
         column.file: cells
         for column, cells in shown.items()
-        if column.file != CLASSIFIER and column.metric not in WITHOUT_THRESHOLD
+        if column.file not in WITHOUT_MASKS and column.metric not in WITHOUT_THRESHOLD
     }
 
 

@@ -6,13 +6,20 @@ from typing import Literal, NamedTuple, get_args
 
 from pydantic import Field, model_validator
 
-from wsss.core.evaluation_file import CLASSIFIER_METRICS
+from wsss.core.evaluation_file import METRICS_OF
 from wsss.core.recipe import Recipe
 
 CLASSIFIER = "classifier"  # the column of image-level scores, from model.<split>.eval.json
+# Columns that show no masks: what their evaluations' kind is, and the metric shown unless named.
+WITHOUT_MASKS = {
+    CLASSIFIER: "classifier",
+    "explain": "explanations",
+    "localization": "localization",
+}
+_SHOWN = {CLASSIFIER: "f1", "explain": "f1_of_ar_ado", "localization": "max_box_acc_v2"}
 # Columns of foreground maps: they have thresholds, chosen on train, and curves.
 SALIENT_MAPS = ("c2am", "saliency")
-THRESHOLDED = ("cam", *SALIENT_MAPS, "cam+saliency", "walk")
+THRESHOLDED = ("cam", *SALIENT_MAPS, "cam+saliency", "walk", "explained")
 
 Metric = Literal[
     "miou",
@@ -44,8 +51,8 @@ class Column(NamedTuple):
 
     def metrics(self) -> tuple[str, ...]:
         """The metrics that the evaluation of such a file has."""
-        if self.file == CLASSIFIER:
-            return CLASSIFIER_METRICS
+        if self.file in WITHOUT_MASKS:
+            return METRICS_OF[WITHOUT_MASKS[self.file]]
         every = get_args(Metric)
         return tuple(m for m in every if self.file in _ONLY_OF.get(m, (self.file,)))
 
@@ -58,15 +65,15 @@ class TableRecipe(Recipe):
     columns: list[str] = Field(
         min_length=1,
         description="Evaluated files such as cam, cam.crf-labels, c2am, saliency, cam+saliency, "
-        "labels, walk, pseudo, prediction, or classifier; each may name a metric of its own, as in "
-        "cam:fp. For kind seconds the names of stages.",
+        "labels, walk, pseudo, prediction, classifier, explained, explain or localization; each "
+        "may name a metric of its own, as in cam:fp. For kind seconds the names of stages.",
     )
     split: Literal["train", "val"] = Field(
         "val", description="The split whose evaluations are shown."
     )
     metric: Metric = Field(
         "miou",
-        description="Of the columns that name none; the classifier's is f1. fixed_miou: at the "
+        description="Of the columns of masks and maps that name none. fixed_miou: at the "
         "threshold nobody tuned. fp, fn: over- and under-activation of the foreground. precision, "
         "recall, f1: macro means. mae, f_beta, s_measure: of c2am and saliency. labelled: of "
         "labels, the share of pixels that have one.",
@@ -91,7 +98,7 @@ class TableRecipe(Recipe):
     def column(self, name: str) -> Column:
         """A column's file and metric: "cam" shows the table's metric, "cam:fp" its own."""
         file, colon, metric = name.partition(":")
-        default = "f1" if file == CLASSIFIER else self.metric
+        default = _SHOWN.get(file, self.metric)
         return Column(file, metric if colon else default)
 
 

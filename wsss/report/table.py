@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import is_classifier, read_evaluation
+from wsss.core.evaluation_file import kind, read_evaluation
 from wsss.report.notes import metric_notes, seconds_notes, unjudged_notes
-from wsss.report.recipe import CLASSIFIER, Column, TableRecipe
+from wsss.report.recipe import WITHOUT_MASKS, Column, TableRecipe
 from wsss.report.spec import TableSpec
 
 TOTAL, MEMORY = "total", "peak memory, GiB"
-LOWER_IS_BETTER = {"fp", "fn", "mae", "seconds", "max_rss_gib"}
+LOWER_IS_BETTER = {
+    *("fp", "fn", "mae", "seconds", "max_rss_gib"),
+    *("ad", "aro", "aro_multi", "macro_ad", "macro_aro", "f1_of_ad_aro"),
+}
 LABELS = {
     "miou": "mIoU",
     "fixed_miou": "mIoU, fixed threshold",
@@ -32,6 +35,18 @@ LABELS = {
     "mae": "MAE",
     "f_beta": "F-measure",
     "s_measure": "S-measure",
+    **{name: name.upper() for name in ("ic", "ad", "ar", "ado", "aro")},
+    **{f"macro_{name}": f"macro {name.upper()}" for name in ("ic", "ad", "ar", "ado", "aro")},
+    "ado_multi": "ADO, two or more",
+    "aro_multi": "ARO, two or more",
+    "f1_of_ar_ado": "F1 of AR, ADO",
+    "f1_of_ad_aro": "F1 of AD, ARO",
+    "max_box_acc": "MaxBoxAcc",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "pxap": "PxAP",
+    "peak_iou": "peak IoU",
+    "peak_iou_threshold": "threshold of peak IoU",
+    "pointing": "pointing game",
 }
 
 
@@ -133,9 +148,9 @@ def best(cells: Sequence[Cell], metric: str) -> float | None:
 
 def _evaluation(path: Path, column: Column, split: str) -> dict[str, Any]:
     evaluation = read_evaluation(path, split)
-    if is_classifier(evaluation) != (column.file == CLASSIFIER):
-        kind = evaluation["evaluated"]["kind"]
-        raise UserError(f"{path}: evaluates {kind}, the column shows {column.file}; exchange it")
+    if kind(evaluation) != WITHOUT_MASKS.get(column.file, "masks"):
+        found = evaluation["evaluated"]["kind"]
+        raise UserError(f"{path}: evaluates {found}, the column shows {column.file}; exchange it")
     if column.metric not in (*evaluation["metrics"], "fixed_miou"):
         known = ", ".join(column.metrics())
         raise UserError(f"{path}: has no metric '{column.metric}'; take one of {known}")

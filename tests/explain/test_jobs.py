@@ -1,0 +1,259 @@
+"""The jobs of the workflow: maps, their metrics, localization, and the class weights' figure."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from wsss.core.errors import UserError
+from wsss.core.evaluation_file import read_evaluation
+from wsss.core.model_file import save_model
+from wsss.core.store import (
+    Header,
+    ImageRecord,
+    ImageWriter,
+    MapReader,
+    MapWriter,
+    MaskReader,
+    MaskWriter,
+)
+from wsss.explain.aggregate import aggregate, read_rows
+from wsss.explain.class_weights import between, correlation
+from wsss.explain.cli import app
+from wsss.explain.localization import part_boxes
+from wsss.explain.maps import psi
+from wsss.nn.cam_network import CamNetwork, load_cam_network
+from wsss.nn.recipe import Backbone
+from wsss.nn.transforms import normalise
+
+CLASSES = ("cat", "dog", "cow")
+SIZES = ((48, 60), (40, 52), (52, 40), (48, 60))
+LABELS = ((1, 0, 1), (0, 1, 0), (0, 0, 0), (1, 1, 1))
+
+
+def pixels(i):
+    return np.random.default_rng(i).integers(0, 256, (*SIZES[i], 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """val.h5, val.masks.h5 and model.safetensors; the masks show the labelled classes."""
+    folder = tmp_path_factory.mktemp("explain")
+    with (
+        ImageWriter(folder / "val.h5", Header("images", "val", CLASSES)) as images,
+        MaskWriter(folder / "val.masks.h5", Header("masks", "val", CLASSES)) as masks,
+    ):
+        for i, (size, labels) in enumerate(zip(SIZES, LABELS, strict=True)):
+            data = io.BytesIO()
+            Image.fromarray(pixels(i)).save(data, format="PNG")
+            images.add(ImageRecord(f"i{i}", data.getvalue(), size, np.array(labels, np.uint8)))
+            mask = np.zeros(size, np.uint8)
+            for c in np.flatnonzero(labels):
+                mask[8 : 8 + 6 * (c + 1), 10 * c + 4 : 10 * c + 12] = c + 1
+            mask[-2:] = 255
+            masks.add(f"i{i}", mask)
+    torch.manual_seed(0)
+    backbone = Backbone(name="resnet10t", output_stride=16)
+    network = CamNetwork(backbone, len(CLASSES)).train()
+    with torch.no_grad():
+        for _ in range(10):  # running statistics of BatchNorm
+            network(torch.randn(8, 3, 48, 48))
+        features = network.eval().features(torch.randn(8, 3, 48, 48)).mean((0, 2, 3))
+        weight = network.head.weight[:, :, 0, 0]
+        # Logits around 0: of each image some classes are detected.
+        weight -= torch.outer(weight @ features, features) / features.dot(features)
+        weight *= 5
+    recipe = {"objective": "vanilla", "backbone": backbone.model_dump(mode="json"), "head": {}}
+    about = {"kind": "classifier", "recipe": recipe, "classes": list(CLASSES), "seed": 7}
+    save_model(folder / "model.safetensors", network, about)
+    return folder
+
+
+def run(*arguments):
+    done = CliRunner().invoke(app, [str(a) for a in arguments])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+
+
+def explained(folder, out, recipe, *more):
+    common = ("--model", folder / "model.safetensors", "--images", folder / "val.h5")
+    run("maps", "--recipe", json.dumps(recipe), *common, "--out", out, *more)
+    return out
+
+
+GIVEN = {"method": "cam", "classes": "given", "side": None}
+
+
+def test_maps_are_psi_of_the_class_maps_of_the_given_classes(folder, tmp_path):
+    out = explained(folder, tmp_path / "explained.val.h5", GIVEN)
+    trained = load_cam_network(folder / "model.safetensors")
+    network = trained.network.eval()
+    found = MapReader(out)
+    assert found.header.extra["image_labels"] == "given"
+    for i, labels in enumerate(LABELS):
+        chosen = np.flatnonzero(labels)
+        record = found[f"i{i}"]
+        assert record.size == SIZES[i]
+        np.testing.assert_array_equal(record.classes, chosen + 1)
+        with torch.inference_mode():
+            maps = network(normalise(pixels(i), trained.backbone)[None]).maps[0, chosen]
+        if len(chosen):
+            np.testing.assert_allclose(record.maps, psi(maps).numpy(), atol=2e-3)
+
+
+def test_detected_classes_are_those_above_the_threshold(folder, tmp_path):
+    trained = load_cam_network(folder / "model.safetensors")
+    squares = [
+        np.array(Image.fromarray(pixels(i)).resize((48, 48), Image.Resampling.BICUBIC))
+        for i in range(4)
+    ]
+    x = torch.stack([normalise(square, trained.backbone) for square in squares])
+    with torch.inference_mode():
+        probabilities = trained.network.eval()(x).logits.sigmoid().numpy()
+    middle = float(np.round(np.median(probabilities), 3))  # half of the twelve
+    recipe = {"method": "grad-cam++", "side": 48, "detection": middle, "batch_size": 3}
+    found = MapReader(explained(folder, tmp_path / "explained.val.h5", recipe))
+    assert found.header.extra["image_labels"] == f"detected above {middle:g}"
+    for i in range(4):
+        expected = np.flatnonzero(probabilities[i] > middle) + 1
+        np.testing.assert_array_equal(found[f"i{i}"].classes, expected)
+    assert 3 < sum(len(found[f"i{i}"].classes) for i in range(4)) < 9
+
+
+def test_parts_are_the_whole(folder, tmp_path):
+    recipe = {"method": "gradients", "side": 48, "batch_size": 2, "detection": 0.3}
+    recipe["smooth"] = {"repetitions": 2, "sigma": 0.1}
+    whole = MapReader(explained(folder, tmp_path / "whole.h5", recipe))
+    files = [
+        explained(folder, tmp_path / f"{n}.h5", recipe, "--shard", f"{n}/3") for n in (1, 2, 3)
+    ]
+    parts = MapReader(files)
+    assert parts.ids == whole.ids
+    for name in whole.ids:
+        np.testing.assert_array_equal(parts[name].classes, whole[name].classes)
+        np.testing.assert_allclose(parts[name].maps, whole[name].maps, atol=5e-3)
+
+
+@pytest.mark.parametrize("method", ["full-grad", "score-cam", "minmax-grad-cam", "lrp"])
+def test_every_kind_of_method_makes_a_file(folder, tmp_path, method):
+    recipe = {"method": method, "side": 64, "detection": 0.3}
+    recipe |= {"channels": 8} if method == "score-cam" else {}
+    recipe |= {"composite": "epsilon-gamma-box"} if method == "lrp" else {}
+    found = MapReader(explained(folder, tmp_path / "explained.val.h5", recipe))
+    maps = [m for _, m in ((r.id, m) for r in map(found.__getitem__, found.ids) for m in r.maps)]
+    assert maps and all(0 <= m.min() and m.max() <= 1 for m in maps)
+    assert any(m.max() == 1 for m in maps)
+
+
+def test_metrics_are_those_of_masked_images(folder, tmp_path):
+    recipe = {"method": "cam", "side": 48, "detection": 0.4, "batch_size": 3}
+    maps = explained(folder, tmp_path / "explained.val.h5", recipe)
+    rows_file, out = tmp_path / "explain.val.csv", tmp_path / "explain.val.eval.json"
+    common = ("--model", folder / "model.safetensors", "--images", folder / "val.h5")
+    run("metrics", *common, "--maps", maps, "--out-rows", rows_file, "--out", out)
+    rows = read_rows(rows_file)
+    assert len(rows) == sum(len(MapReader(maps)[f"i{i}"].classes) for i in range(4)) > 2
+    trained = load_cam_network(folder / "model.safetensors")
+    network = trained.network.eval()
+    row = rows.iloc[-1]
+    i, c = int(row["image"][1:]), int(row["class"]) - 1
+    square = np.array(Image.fromarray(pixels(i)).resize((48, 48), Image.Resampling.BICUBIC))
+    x = normalise(square, trained.backbone)[None]
+    record = MapReader(maps)[row["image"]]
+    low = torch.from_numpy(record.maps[list(record.classes).index(c + 1)].astype(np.float32))
+    mask = torch.nn.functional.interpolate(low[None, None], (48, 48), mode="bilinear")
+    with torch.inference_mode():
+        y, o = (network(v).logits.sigmoid()[0, c].item() for v in (x, x * mask))
+    assert row["probability"] == pytest.approx(y, rel=1e-4)
+    assert row["drop"] == pytest.approx(max(0, y - o) / y, abs=1e-4)
+    read = read_evaluation(out, "val")
+    assert read["evaluated"]["kind"] == "explanations"
+    assert read["detections"] == len(rows)
+    table = aggregate(rows)
+    assert read["metrics"]["ad"] == pytest.approx(table.loc["micro", "drop"] / 100)
+    assert read["metrics"]["macro_ar"] == pytest.approx(table.loc["macro", "retention"] / 100)
+
+
+def write_maps(path, folder, change=lambda name, classes, maps: (classes, maps)):
+    """Maps that are the masks themselves."""
+    masks = MaskReader(folder / "val.masks.h5")
+    with MapWriter(path, Header("maps", "val", CLASSES)) as writer:
+        for name in masks.ids:
+            mask = masks[name]
+            classes = np.array([c for c in (1, 2, 3) if (mask == c).any()], np.int64)
+            maps = np.array([mask == c for c in classes]).reshape(-1, *mask.shape)
+            classes, maps = change(name, classes, maps.astype(np.float32))
+            writer.add(name, mask.shape, classes, maps)
+    return path
+
+
+def localized(folder, maps, out, **recipe):
+    run("localization", "--maps", maps, "--masks", folder / "val.masks.h5",
+        "--recipe", json.dumps(recipe), "--out", out)  # fmt: skip
+    return read_evaluation(out, "val")
+
+
+def test_perfect_maps_localize_all_but_perfectly(folder, tmp_path):
+    maps = write_maps(tmp_path / "m.h5", folder)
+    read = localized(folder, maps, tmp_path / "l.eval.json", tolerance=0)
+    assert read["evaluated"]["kind"] == "localization"
+    assert read["pairs"] == 6  # labelled classes
+    # Maps are resized smoothly, masks to the nearest pixel.
+    assert read["metrics"]["pxap"] > 0.97 and read["metrics"]["peak_iou"] > 0.9
+    assert read["metrics"]["max_box_acc"] == read["metrics"]["max_box_acc_v2"] == 1
+    assert read["metrics"]["pointing"] == 1
+
+
+def test_a_class_without_a_map_counts_as_missed(folder, tmp_path):
+    def without_dogs(name, classes, maps):
+        return classes[classes != 2], maps[classes != 2]
+
+    maps = write_maps(tmp_path / "m.h5", folder, without_dogs)
+    read = localized(folder, maps, tmp_path / "l.eval.json")
+    assert read["pairs"] == 6
+    assert read["metrics"]["max_box_acc"] == pytest.approx(4 / 6)
+    assert read["metrics"]["pointing"] == pytest.approx(2 / 3)  # a mean over classes
+
+
+def test_boxes_are_of_connected_parts():
+    mask = np.zeros((8, 9), bool)
+    mask[1:3, 2:5] = True
+    mask[3, 5] = True  # touches by a corner
+    mask[6:, 7:] = True
+    assert sorted(map(tuple, part_boxes(mask).tolist())) == [(2, 1, 5, 3), (7, 6, 8, 7)]
+    assert part_boxes(np.zeros((4, 4), bool)).shape == (0, 4)
+
+
+def test_correlation_is_pearsons(folder, tmp_path):
+    weight = np.random.default_rng(0).normal(size=(4, 30))
+    np.testing.assert_allclose(correlation(weight), np.corrcoef(weight), atol=1e-12)
+    others = np.abs(np.corrcoef(weight)[np.triu_indices(4, 1)]).mean()
+    assert between(correlation(weight)) == pytest.approx(others)
+    run("weights", "--model", folder / "model.safetensors", "--out", tmp_path / "w.png")
+    with Image.open(tmp_path / "w.png") as picture:
+        assert picture.width > 300
+
+
+def test_bad_input_is_one_line(folder, tmp_path):
+    out = tmp_path / "out.h5"
+    with pytest.raises(UserError, match="images is 'with-masks' in the recipe; give the masks"):
+        explained(folder, out, {"method": "cam", "images": "with-masks"})
+    with pytest.raises(UserError, match="--recipe: clamp: unknown key"):
+        explained(folder, out, {"method": "cam", "clamp": True})
+    with pytest.raises(UserError, match="method: 'came' is none of"):
+        explained(folder, out, {"method": "came"})
+    other = tmp_path / "other.h5"
+    with MapWriter(other, Header("maps", "val", ("cat",))) as writer:
+        writer.add("i0", SIZES[0], np.array([1]), np.ones((1, 4, 4), np.float32))
+    with pytest.raises(UserError, match="give files of one data set"):
+        localized(folder, other, tmp_path / "l.eval.json")
+    with pytest.raises(UserError, match="its classes are not those of"):
+        common = ("--model", folder / "model.safetensors", "--images", folder / "val.h5")
+        out_files = ("--out-rows", tmp_path / "r.csv", "--out", tmp_path / "r.json")
+        run("metrics", *common, "--maps", other, *out_files)
+    assert not out.exists() and not (tmp_path / "r.csv").exists()

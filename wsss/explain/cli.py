@@ -1,0 +1,120 @@
+"""Command line of the explaining methods."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsss.core.command import (
+    ImagesOption,
+    OutOption,
+    RecipeOption,
+    ShardOption,
+    ThreadsOption,
+    log,
+    run_card,
+    write_bytes,
+    write_text,
+)
+from wsss.core.shard import Shard
+
+app = typer.Typer(no_args_is_help=True, help="Explaining methods, their metrics, localization.")
+
+ModelOption = Annotated[Path, typer.Option("--model", help="Trained classifier.")]
+MapsOption = Annotated[list[Path], typer.Option("--maps", help="Maps file; repeat it for shards.")]
+
+
+@app.command(
+    "maps",
+    epilog="Example: wsss explain maps --model model.safetensors --images val.h5 --threads 2 "
+    '--recipe \'{"method": "minmax-cam", "side": 224}\' --out explained.val.h5',
+)
+def maps_command(
+    model: ModelOption,
+    images: ImagesOption,
+    recipe: RecipeOption,
+    out: OutOption,
+    masks: Annotated[
+        Path | None,
+        typer.Option("--masks", help="Masks file, for a recipe with images: with-masks."),
+    ] = None,
+    shard: ShardOption = "1/1",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Write the maps of every image's detected (or given) classes."""
+    started = time.monotonic()
+    from wsss.core.recipe import canonical_json, parse_json
+    from wsss.explain.extraction import explain
+    from wsss.explain.recipe import AnyExplanation
+
+    typed = parse_json(recipe, AnyExplanation)
+    part = Shard.parse(shard)
+    explain(typed, model, images, masks=masks, shard=part, threads=threads, out=out)
+    run_card(out, explain, canonical_json(typed.model_dump(mode="json")), started, threads=threads)
+
+
+@app.command(
+    "metrics",
+    epilog="Example: wsss explain metrics --model model.safetensors --images val.h5 --threads 2 "
+    "--maps explained.val.h5 --out-rows explain.val.csv --out explain.val.eval.json",
+)
+def metrics_command(
+    model: ModelOption,
+    images: ImagesOption,
+    maps: MapsOption,
+    out_rows: Annotated[Path, typer.Option("--out-rows", help="CSV, a row for each detection.")],
+    out: OutOption,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Mask the images by their maps: what gets surer, what drops, what the others do."""
+    started = time.monotonic()
+    from wsss.explain.aggregate import write_rows
+    from wsss.explain.masking import mask_and_score, one_line
+
+    rows, summary = mask_and_score(model, images, maps, threads=threads)
+    write_rows(rows, out_rows)
+    write_text(out, json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    run_card(out, mask_and_score, "{}", started, threads=threads)
+    log.info("%s: %s", out, one_line(summary))
+
+
+@app.command(
+    "localization",
+    epilog="Example: wsss explain localization --maps explained.val.h5 --masks val.masks.h5 "
+    "--recipe '{\"percentile\": 90}' --out localization.val.eval.json",
+)
+def localization_command(
+    maps: MapsOption,
+    masks: Annotated[Path, typer.Option("--masks", help="Ground truth, an HDF5 masks file.")],
+    recipe: RecipeOption,
+    out: OutOption,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="The run's seed, for the record.")
+    ] = None,
+) -> None:
+    """Score maps as localization: MaxBoxAcc, MaxBoxAccV2, PxAP, peak IoU."""
+    started = time.monotonic()
+    from wsss.explain.localization import localize, one_line
+    from wsss.explain.recipe import LocalizationRecipe
+
+    typed = LocalizationRecipe.from_json(recipe)
+    result = localize(typed, maps, masks, seed=seed)
+    write_text(out, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    run_card(out, localize, typed.to_json(), started, seed=seed)
+    log.info("%s: %s", out, one_line(result))
+
+
+@app.command(
+    "weights", epilog="Example: wsss explain weights --model model.safetensors --out weights.png"
+)
+def weights_command(model: ModelOption, out: OutOption) -> None:
+    """Draw how alike the classes' weights are, as a heat map of their correlation."""
+    started = time.monotonic()
+    from wsss.explain.class_weights import weights_figure
+
+    write_bytes(out, weights_figure(model))
+    run_card(out, weights_figure, "{}", started)

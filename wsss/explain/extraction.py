@@ -1,0 +1,142 @@
+"""Explanations of every image of a split, into a maps file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
+
+from wsss.core.command import progress
+from wsss.core.errors import UserError
+from wsss.core.images import decode
+from wsss.core.random import mix
+from wsss.core.shard import Shard
+from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter
+from wsss.explain.classifier import Classifier
+from wsss.explain.maps import Maps, psi
+from wsss.explain.methods import METHODS
+from wsss.explain.recipe import AnyExplanation, Explanation, Lrp
+from wsss.explain.smooth import smooth
+from wsss.explain.tta import tta
+from wsss.nn.cam_network import TrainedCamNetwork, load_cam_network
+from wsss.nn.inference import device, places_with_masks, ready
+from wsss.nn.recipe import Backbone
+from wsss.nn.transforms import normalise
+
+Method = Callable[[Classifier, Float[Tensor, "b 3 H W"], Bool[Tensor, "b c"] | float], Maps]
+
+
+def explain(
+    recipe: AnyExplanation,
+    model: Path,
+    images: Path | Sequence[Path],
+    *,
+    masks: Path | None = None,
+    shard: Shard = Shard(),
+    threads: int,
+    out: Path,
+) -> None:
+    """Write ψ of the method's maps of each image's classes to `out`: float16 in [0, 1].
+
+    Maps have the resolution that the method gives them, that of the network's last maps or of its
+    input. Classes are the detected or the given ones, as the recipe says; an image without any
+    gets no map.
+
+    masks: the masks file whose images are meant by recipe.images "with-masks"; None for "all". Of
+    it only the names of the images are read. shard: the part of these images that is meant.
+
+    Raises UserError if the images' classes are not the model's, and where the method is not for
+    such a network.
+    """
+    torch.set_num_threads(threads)
+    trained = load_cam_network(model)
+    classifier = Classifier.of_cam_network(ready(trained.network))
+    method = built(recipe, trained.backbone, trained.seed)
+    with ImageReader(images) as reader:
+        require_classes(reader, trained, model)
+        labels = "given" if recipe.classes == "given" else f"detected above {recipe.detection:g}"
+        about = {"image_labels": labels, "seed": trained.seed}
+        tta = recipe.tta
+        about["tta"] = {
+            "scales": list(tta.scales) if tta else [1.0],
+            "flip": bool(tta and tta.flip),
+        }
+        header = Header("maps", reader.header.split, trained.classes, recipe.to_json(), about)
+        places = shard.part(places_with_masks(reader, masks, recipe.images))
+        with MapWriter(out, header) as writer:
+            bar = progress(
+                _explained(recipe, method, classifier, trained.backbone, reader, places),
+                total=len(places),
+                what=recipe.method,
+            )
+            for record, classes, maps in bar:
+                writer.add(record.id, record.size, classes + 1, maps)
+
+
+def built(recipe: AnyExplanation, backbone: Backbone, seed: int) -> Method:
+    """The recipe's method with its options, smoothed and averaged over views as it says."""
+    options = recipe.model_dump(exclude={*Explanation.model_fields, "method"})
+    if isinstance(recipe, Lrp):
+        pairs = list(zip(backbone.mean, backbone.std, strict=True))
+        options["low"] = [-mean / std for mean, std in pairs]
+        options["high"] = [(1 - mean) / std for mean, std in pairs]
+    method = partial(METHODS[recipe.method], **options)
+    if recipe.smooth is not None:
+        noise = recipe.smooth
+        method = smooth(method, noise.repetitions, noise.sigma, seed=mix(seed, "noise") % 2**63)
+    if recipe.tta is not None:
+        method = tta(method, recipe.tta.scales, flip=recipe.tta.flip)
+    return method
+
+
+def _explained(
+    recipe: AnyExplanation,
+    method: Method,
+    classifier: Classifier,
+    backbone: Backbone,
+    reader: ImageReader,
+    places: Sequence[int],
+) -> Iterator[tuple[ImageRecord, np.ndarray, np.ndarray]]:
+    """(image, its classes from 0, ψ of their maps) in the file's order."""
+    size = recipe.batch_size if recipe.side else 1
+    for start in range(0, len(places), size):
+        records = [reader[i] for i in places[start : start + size]]
+        x = network_input(records, backbone, recipe.side)
+        selection: Bool[Tensor, "b c"] | float = recipe.detection
+        if recipe.classes == "given":
+            selection = torch.from_numpy(np.stack([r.labels for r in records]) > 0).to(x.device)
+        found = method(classifier, x, selection)
+        maps = psi(found.maps).cpu().numpy().astype(np.float16)
+        image_of, classes = found.images.cpu().numpy(), found.classes.cpu().numpy()
+        for i, record in enumerate(records):
+            mine = image_of == i
+            yield record, classes[mine], maps[mine]
+
+
+def network_input(
+    records: Sequence[ImageRecord], backbone: Backbone, side: int | None
+) -> Float[Tensor, "b 3 H W"]:
+    """Images as the network takes them, squares of `side` or, for one, of its own size."""
+    tensors = []
+    for record in records:
+        image = decode(record.data)
+        if side is not None:
+            resized = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+            image = np.array(resized)
+        tensors.append(normalise(image, backbone))
+    return torch.stack(tensors).to(device(), memory_format=torch.channels_last)
+
+
+def require_classes(reader: ImageReader, trained: TrainedCamNetwork, model: Path) -> None:
+    """UserError if the images are of other classes than the model's."""
+    if reader.header.classes != trained.classes:
+        raise UserError(
+            f"{reader.paths[0]}: classes {', '.join(reader.header.classes)}, but {model} knows "
+            f"{', '.join(trained.classes)}; give images of the data set it was trained on"
+        )
