@@ -247,6 +247,9 @@ def test_bad_input_is_one_line(folder, tmp_path):
         explained(folder, out, {"method": "cam", "clamp": True})
     with pytest.raises(UserError, match="method: 'came' is none of"):
         explained(folder, out, {"method": "came"})
+    box = {"method": "lrp", "composite": "epsilon-gamma-box", "smooth": {}}
+    with pytest.raises(UserError, match="noise leaves the range of pixels"):
+        explained(folder, out, box)
     other = tmp_path / "other.h5"
     with MapWriter(other, Header("maps", "val", ("cat",))) as writer:
         writer.add("i0", SIZES[0], np.array([1]), np.ones((1, 4, 4), np.float32))

@@ -58,8 +58,8 @@ def lrp(
     convolutions of one forward pass each (none for weights, as a backward pass has): ε and z⁺ 1,
     αβ 2, γ 3. The first of these needs sums over contributions before: z⁺ 1, αβ and γ 2. Layers
     whose input has negative numbers (behind no ReLU) cost more: z⁺ 2, αβ 4, γ 5; their sums 2, 4
-    and 4. The sums are kept: memory is about that of training, with as much again for z⁺, and
-    twice for αβ and γ. Autocast is switched off.
+    and 4. The sums are kept: memory is about that of training, and a tensor of a layer's output
+    more for z⁺, two for αβ and γ. Autocast is switched off.
 
     Raises ValueError for images that z^B's bounds do not hold, and for numbers out of range;
     UserError for a network with an operation without a rule: transformers, GroupNorm, LayerNorm.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wsss.core.recipe import Recipe
 
@@ -102,6 +102,15 @@ class Lrp(Explanation):
     composite: Literal["epsilon", "epsilon-plus", "epsilon-gamma-box", "alpha2-beta1"] = Field(
         "epsilon-plus", description="Which rule is for which layer."
     )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Lrp:
+        if self.smooth is not None and self.composite == "epsilon-gamma-box":
+            raise ValueError(
+                "smooth: noise leaves the range of pixels that epsilon-gamma-box counts on; take "
+                "another composite, or leave smooth out"
+            )
+        return self
 
 
 AnyExplanation = Annotated[
