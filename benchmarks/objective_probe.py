@@ -11,7 +11,7 @@ Three tables, on images with one label (true masks are looked at here, never in 
    ones.
 2. Tiles: κ, the mean difference between the maps of image and tiles at positive classes, in units
    of the mean positive logit. Re-merging with weight α pulls the logits z down until
-   1 − σ(z) = α κ, so α κ above 1 takes them to nothing.
+   2 (1 − σ(z)) = α κ (image and tiles are classified), so α κ above 1 takes them to nothing.
 3. Gradients: the norm of one batch's gradient, of the mean gradient (estimated without the batches'
    own noise), and how many batches it takes until the two are equal.
 """

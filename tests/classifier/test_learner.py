@@ -40,6 +40,20 @@ def test_the_loss_is_soft_margin_of_pooled_maps_against_smoothed_labels(learner)
     assert set(logs) == {"mAP", "F1", "precision", "recall"}
 
 
+def test_the_objective_hears_how_much_of_the_training_is_done(monkeypatch):
+    learner = make(VanillaRecipe(backbone=TINY))
+    heard = []
+
+    def listen(network, images, labels, done):
+        heard.append(done)
+        return Outcome(torch.zeros((), requires_grad=True), torch.zeros(1, 3), {})
+
+    monkeypatch.setattr(learner.objective, "forward", listen)
+    for learner.done in (0.0, 0.4):
+        learner.loss((torch.rand(1, 3, 32, 32), torch.ones(1, 3)))
+    assert heard == [0.0, 0.4]
+
+
 def test_training_metrics_by_hand(learner):
     learner.training_metrics.reset()
     logits = torch.tensor([[3.0, -3.0, 3.0], [3.0, -3.0, -3.0]])

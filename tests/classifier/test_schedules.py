@@ -66,7 +66,7 @@ def test_published_defaults_of_p_noc():
         ),
         (
             {"objective": "vanilla", "training": {"batch_size": 1}},
-            r"batch_size 1 has no batch statistics",
+            r"batch_size 1 has no batch statistics.* or eval \(also for a backbone without",
         ),
         (
             {"objective": "vanilla", "backbone": {"weights": "classifier"}},

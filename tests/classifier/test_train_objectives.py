@@ -120,6 +120,25 @@ def test_sigkill_at_a_random_step(recipe, images, oc, tmp_path):
     assert out.read_bytes() == whole.read_bytes()
 
 
+def test_bfloat16_trains_and_leaves_float32_weights(recipe, images, oc, tmp_path, monkeypatch):
+    real, seen = ClassifierLearner.loss, []
+
+    def watch(self, batch):
+        self.network.backbone.register_forward_hook(lambda *found: seen.append(found[2].dtype))
+        return real(self, batch)
+
+    monkeypatch.setattr(ClassifierLearner, "loss", watch)
+    typed = build(recipe, "p-noc")
+    short = {"epochs": 1, "batch_size": 10, "precision": "bf16"}
+    typed = typed.model_copy(update={"training": typed.training.model_copy(update=short)})
+    out = tmp_path / "model.safetensors"
+    options = {"weights": None, "seed": 1, "threads": 1, "ordinary": oc, "out": out}
+    training.train(typed, images, **options)
+    assert seen == [torch.bfloat16] * 2  # the images, and their tiles
+    state, _ = read_model(out, "classifier")
+    assert all(v.isfinite().all() and v.dtype != torch.bfloat16 for v in state.values())
+
+
 def ema(recipe, **changes):
     training_keys = TRAINING | {"ema": {"every": 1, "start_epoch": 0} | changes.pop("ema", {})}
     keys = {k: v for k, v in build(recipe, "vanilla").model_dump(mode="json").items()}

@@ -111,7 +111,9 @@ def app():
 
 run(app)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
     lines = [line.split(" ", 1)[1] for line in done.stderr.splitlines()]
     assert (done.returncode, lines) == (1, ["hello", "error: a: cannot be written; free space"])
 

@@ -3,18 +3,30 @@
 import csv
 import errno
 import os
+import re
 import signal
+import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
+from lightning import Trainer
 from torch import nn
 from torch.utils.data import Dataset
 
 from wsss.core.errors import UserError
 from wsss.core.model_file import save_model
-from wsss.core.train import EpochSampler, Learner, Seeded, discard_checkpoints, fingerprint, fit
-from wsss.core.training_recipe import Training
+from wsss.core.train import (
+    EpochSampler,
+    Learner,
+    Seeded,
+    _Averaging,
+    discard_checkpoints,
+    fingerprint,
+    fit,
+)
+from wsss.core.training_recipe import Ema, Training
 
 EPOCHS, IMAGES, BATCH = 3, 8, 4
 
@@ -96,6 +108,50 @@ def test_a_killed_run_ends_with_the_same_bytes(whole, tmp_path):
     assert out.read_bytes() == whole.read_bytes()
     assert rows(out) == rows(whole)
     assert {p.name for p in tmp_path.iterdir()} == {"model.safetensors", "log"}
+
+
+def test_done_is_the_share_of_all_batches_that_are_over(tmp_path):
+    """Every ramp of every objective goes by it; also after a resumption."""
+    done = []
+
+    def watch(learner):
+        done.append(learner.done)
+        if learner.steps == [0, 0, 1, 1]:
+            killed()
+
+    with pytest.raises(KeyError, match="killed"):
+        train(tmp_path, watch)
+    train(tmp_path, watch)
+    steps = EPOCHS * IMAGES // BATCH
+    assert done == [k / steps for k in (0, 1, 2, 3, 2, 3, 4, 5)] and steps == 6
+
+
+def test_a_resumed_run_tells_its_seconds_from_the_start(tmp_path, caplog):
+    def slow(learner):
+        time.sleep(0.2)
+        if learner.steps in ([0, 0, 1, 1], [1, 1, 2, 2]):
+            killed()
+
+    with caplog.at_level("INFO", logger="wsss"):
+        for _ in range(2):
+            with pytest.raises(KeyError, match="killed"):
+                train(tmp_path, slow)
+        assert "before it was resumed" not in caplog.text
+        train(tmp_path)
+    told = re.search(r"trained ([\d.]+) s, ([\d.]+) of them before it was resumed", caplog.text)
+    whole, before = (float(seconds) for seconds in told.groups())
+    assert before >= 4 * 0.2  # two epochs of two batches; the third was lost
+    assert before <= whole < 60
+
+
+def test_the_average_of_a_checkpoint_follows_the_network_to_its_device():
+    """Checkpoints are read to the CPU; the meta device stands for a GPU here."""
+    averaging = _Averaging(Ema(every=1, start_epoch=0), steps_per_epoch=4)
+    averaging.load_state_dict({"average": nn.Linear(2, 1).state_dict(), "seen": 4})
+    learner = Line()
+    learner.network = nn.Linear(2, 1, device="meta")
+    averaging.on_train_batch_end(Mock(spec=Trainer, global_step=5), learner)
+    assert {value.device.type for value in averaging.average.values()} == {"meta"}
 
 
 def test_another_seed_is_another_network(whole, tmp_path):

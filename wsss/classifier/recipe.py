@@ -137,7 +137,7 @@ class ClassifierRecipe(Recipe):
         if training.batch_size == 1 and self.backbone.batch_norm == "train":
             raise ValueError(
                 "training.batch_size 1 has no batch statistics; raise it, or take "
-                "backbone.batch_norm frozen or eval"
+                "backbone.batch_norm frozen or eval (also for a backbone without BatchNorm)"
             )
         puzzle, erase = getattr(self, "puzzle", None), getattr(self, "erase", None)
         if erase is not None and self.augment.mix is not None:

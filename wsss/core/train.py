@@ -185,7 +185,9 @@ class _Averaging(Callback):
             return
         for name, value in pl_module.network.state_dict().items():
             if name in self.average and value.is_floating_point():
-                self.average[name].lerp_(value, 1 - self.ema.decay)
+                # A checkpoint is read to the CPU, wherever the network is.
+                before = self.average[name].to(value.device)
+                self.average[name] = before.lerp_(value, 1 - self.ema.decay)
             else:
                 self.average[name] = value.clone()
 
@@ -201,17 +203,27 @@ class _Averaging(Callback):
 
 
 class _History(Callback):
-    """One CSV row an epoch; the rows travel in the checkpoint, so a resumed run has them all."""
+    """One CSV row an epoch; the rows travel in the checkpoint, so a resumed run has them all.
+
+    So do the seconds, which the log tells of a resumed run: a benchmark of its process would count
+    the last part only.
+    """
 
     def __init__(self, path: Path, waiting: _Waiting):
         self.path, self.waiting = path, waiting
         self.rows, self.started, self.told = [], (0, 0.0), 0.0
+        self.before = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"rows": self.rows, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = list(state_dict["rows"])
+        self.rows, self.before = list(state_dict["rows"]), state_dict["seconds"]
+
+    @property
+    def seconds(self) -> float:
+        """From the training's start; of the starts before this one, up to their last checkpoint."""
+        return self.before + time.monotonic() - self.started[1]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.started = (trainer.current_epoch, time.monotonic())
@@ -250,6 +262,12 @@ class _History(Callback):
             100 * self.waiting.share,
             left,
         )
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.before:
+            log.info(
+                "trained %.1f s, %.1f of them before it was resumed", self.seconds, self.before
+            )
 
 
 def fingerprint(recipe: str, seed: int, code: str, inputs: Sequence[Path]) -> str:
