@@ -108,7 +108,7 @@ rule explain_weights:
     benchmark:
         f"{SEED}/{{classifier}}/explain/log/class-weights.benchmark.tsv"
     conda:
-        "../envs/wsss.yaml"
+        "../envs/wsss-cpu.yaml"
     threads: 1
     resources:
         mem_mb=memory(4000),

@@ -5,7 +5,6 @@ import re
 import tomllib
 from pathlib import Path
 
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -36,13 +35,3 @@ def test_every_dependency_is_pinned_and_installed_as_pinned():
 def test_pins_are_exact_and_without_addresses():
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         assert re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!]+", line), line
-
-
-def test_the_conda_environment_has_the_pinned_versions():
-    environment = yaml.safe_load((ROOT / "envs" / "wsss.yaml").read_text())
-    pip = environment["dependencies"][-1]["pip"]
-    found = dict(item.split("==") for item in pip)
-    needed = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
-    assert set(found) == needed - {"snakemake", "snakemake-executor-plugin-slurm"}
-    for name, version in found.items():
-        assert PINS[name] == version, name
