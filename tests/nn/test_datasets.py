@@ -18,8 +18,8 @@ def images(images_file):
     return images_file([(32, 32), (20, 24), (32, 32)], [[1, 0], [0, 0], [1, 1]])
 
 
-def masks_file(path, masks):
-    with MaskWriter(path, Header("masks", "train", ("a", "b"))) as writer:
+def masks_file(path, masks, split="train"):
+    with MaskWriter(path, Header("masks", split, ("a", "b"))) as writer:
         for name, mask in masks.items():
             writer.add(name, mask)
     return path
@@ -52,9 +52,14 @@ def test_a_mask_without_its_image_is_refused(images, tmp_path):
 
 def test_a_mask_of_another_size_is_refused(images, tmp_path):
     masks = masks_file(tmp_path / "m.h5", {"i0": np.zeros((32, 31), np.uint8)})
-    dataset = MaskedImages(images, masks, TrainTransform(WHOLE, BACKBONE))
-    with pytest.raises(UserError, match=r"mask 'i0' is \(32, 31\), its image \(32, 32\)"):
-        dataset[0]
+    with pytest.raises(UserError, match=r"m.h5: mask 'i0' has 32x31 pixels, its image .* 32x32"):
+        MaskedImages(images, masks, TrainTransform(WHOLE, BACKBONE))
+
+
+def test_masks_of_another_split_are_refused(images, tmp_path):
+    masks = masks_file(tmp_path / "m.h5", {"i0": np.zeros((32, 32), np.uint8)}, split="val")
+    with pytest.raises(UserError, match=r"m.h5: masks of split val, but .* is of train; give"):
+        MaskedImages(images, masks, TrainTransform(WHOLE, BACKBONE))
 
 
 @pytest.mark.parametrize(

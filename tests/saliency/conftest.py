@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from wsss.core.random import generator
 from wsss.core.store import Header, ImageRecord, ImageWriter, MapWriter
@@ -34,8 +35,21 @@ def scene(index, height, width):
     return image.clip(0, 255).astype(np.uint8), inside
 
 
-def write_split(folder, count=10, split="train", classes=CLASSES, maps=None, left_out=()):
-    """maps: a function from where the disc is to its class map; by default 1 there and 0 around."""
+def write_split(
+    folder,
+    count=10,
+    split="train",
+    classes=CLASSES,
+    maps=None,
+    left_out=(),
+    wider=0,
+    background=False,
+):
+    """maps: a function from where the disc is to its class map; by default 1 there and 0 around.
+
+    wider: pixels by which the images are that the maps say they are for. background: each map
+    has a background channel before it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files = Split(folder / f"{split}.h5", folder / f"cam.{split}.h5")
     with (
@@ -50,10 +64,12 @@ def write_split(folder, count=10, split="train", classes=CLASSES, maps=None, lef
             images.add(ImageRecord(f"i{i}", data.getvalue(), inside.shape, labels))
             small = inside[::4, ::4].astype(np.float32)
             found = small if maps is None else maps(small)
+            ids, channels = [1 + i % 2], [found]
+            if background:
+                ids, channels = [0, *ids], [1 - found, *channels]
             if i not in left_out:
-                cams.add(
-                    f"i{i}", inside.shape, np.array([1 + i % 2]), found[None].astype(np.float32)
-                )
+                size = (inside.shape[0], inside.shape[1] + wider)
+                cams.add(f"i{i}", size, np.array(ids), np.stack(channels).astype(np.float32))
     return files
 
 
@@ -66,6 +82,13 @@ def tiny(hints=True, **changes):
         "hints": Hints() if hints else None,
     }
     return C2amTrain(**(plain | changes))
+
+
+def fill_batch_norms(network):
+    """timm starts the last of a residual block at 0, which lets no gradient into the block."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,53 @@ def test_the_terms_pull_where_they_should():
     assert a.grad[0, 1] > 0 and b.grad[0, 0] > 0
 
 
+def test_gradients_of_sim_min_by_hand():
+    b, f = unit(0, 180).requires_grad_(), unit(60, 90).requires_grad_()
+    sim_min(b, f).backward()
+    # −log(1 − s) has slope 1/(1 − s) = 2; ∂s/∂b = (f̂ − s b̂)/|b|; the mean is over four pairs,
+    # of which all but the first are clamped.
+    root = math.sqrt(3)
+    expected = torch.tensor([[0, root / 8], [0, 0]], dtype=torch.float64)
+    torch.testing.assert_close(b.grad, expected)
+    expected = torch.tensor([[3 / 16, -root / 16], [0, 0]], dtype=torch.float64)
+    torch.testing.assert_close(f.grad, expected)
+
+
+def test_gradients_of_sim_max_by_hand():
+    degrees = torch.tensor([0.0, 10.0, 40.0], dtype=torch.float64)
+    z = unit(*degrees.tolist()).requires_grad_()
+    sim_max(z, 0.25).backward()
+    # −log cos(θ_i − θ_j) has slope tan(θ_i − θ_j); each pair counts in two rows, and as the second
+    # nearest with exp(−0.25).
+    tan, far = {a: math.tan(math.radians(a)) for a in (10, 30, 40)}, math.exp(-0.25)
+    turned = torch.tensor(
+        [
+            -2 * tan[10] - 2 * far * tan[40],
+            2 * tan[10] - (far + 1) * tan[30],
+            (far + 1) * tan[30] + 2 * far * tan[40],
+        ],
+        dtype=torch.float64,
+    )
+    angles = degrees.deg2rad()
+    across = torch.stack([-angles.sin(), angles.cos()], 1) / 2  # of vectors of length 2
+    torch.testing.assert_close(z.grad, turned[:, None] / 9 * across)
+
+
+def test_the_whole_contrast_has_the_gradient_of_its_values():
+    torch.manual_seed(0)
+    features = torch.rand(3, 4, 2, 3, dtype=torch.float64, requires_grad=True)
+    logits = (3 * torch.randn(3, 1, 2, 3, dtype=torch.float64)).requires_grad_()
+
+    def terms(features, logits):
+        return tuple(contrast(disentangle(features, logits), 0.25).values())
+
+    assert torch.autograd.gradcheck(terms, (features, logits))
+    for i in range(3):
+        assert all(
+            g.any() for g in torch.autograd.grad(terms(features, logits)[i], (features, logits))
+        )
+
+
 def test_contrast_is_the_three_terms():
     found = Disentangled(unit(0, 50), unit(80, 120))
     terms = contrast(found, 0.25)
@@ -89,7 +136,9 @@ def test_hints_are_a_mean_over_the_hinted_places():
     loss = hint_loss(logits, hinted, 0.1)
     assert loss.item() == pytest.approx((entropy(0, 0.95) + entropy(2, 0.95)) / 2, rel=1e-5)
     loss.backward()
-    assert logits.grad[0, 0, 0].abs().min() > 0 and logits.grad[0, 0, 1].abs().max() == 0
+    slope = [1 / (1 + math.exp(-z)) - 0.95 for z in (0, 2)]
+    expected = torch.tensor([[[[slope[0] / 2, slope[1] / 2], [0, 0]]]])
+    torch.testing.assert_close(logits.grad, expected)
 
 
 def test_without_a_hint_the_loss_is_0_and_no_gradient_is_nan():

@@ -37,13 +37,14 @@ def masks(split, tmp_path_factory):
     return write_masks(out, split)
 
 
-def write_masks(out, split, classes=("salient",)):
+def write_masks(out, split, classes=("salient",), name="train", wider=0):
     with (
         ImageReader(split.images) as images,
-        MaskWriter(out, Header("masks", "train", classes)) as writer,
+        MaskWriter(out, Header("masks", name, classes)) as writer,
     ):
         for i, record in enumerate(images):
-            writer.add(record.id, scene(i, *record.size)[1].astype(np.uint8))
+            mask = scene(i, *record.size)[1].astype(np.uint8)
+            writer.add(record.id, np.pad(mask, ((0, 0), (0, wider))))
     return out
 
 
@@ -87,6 +88,22 @@ def test_masks_of_classes_are_refused(split, tmp_path):
         run(split, masks, tmp_path / "network.safetensors", tiny())
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "val"}, "m.h5: masks of split val, but .* is of train"),
+        ({"wider": 4}, "m.h5: mask 'i0' has 40x52 pixels, its image in .* 40x48"),
+    ],
+)
+def test_masks_of_other_images_are_told_before_training(
+    changes, message, split, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("wsss.saliency.train_network.train_to_file", None)
+    masks = write_masks(tmp_path / "m.h5", split, **changes)
+    with pytest.raises(UserError, match=message):
+        run(split, masks, tmp_path / "network.safetensors", tiny())
+
+
 @pytest.mark.parametrize("value", [0, 1])
 def test_masks_of_one_side_are_told_before_training(value, split, tmp_path, monkeypatch):
     monkeypatch.setattr(SaliencyLearner, "loss", None)
@@ -102,3 +119,14 @@ def test_a_batch_of_one_needs_fixed_statistics(architecture):
     with pytest.raises(ValueError, match="batch_size 1 has no batch statistics"):
         tiny(architecture, batch_size=1)
     assert NetworkTrain().training.batch_size == 1
+
+
+@pytest.mark.parametrize("architecture", ["unet", "poolnet"])
+@pytest.mark.parametrize("batch_norm", ["frozen", "eval"])
+def test_random_weights_have_no_statistics_to_keep(architecture, batch_norm):
+    random = {"name": "resnet10t", "batch_norm": batch_norm}
+    schedule = NetworkTraining(batch_size=4)
+    with pytest.raises(ValueError, match=rf"batch_norm {batch_norm} keeps .*; give weights"):
+        NetworkTrain(architecture=architecture, backbone=Backbone(**random), training=schedule)
+    given = Backbone(**random, weights="w.safetensors")
+    NetworkTrain(architecture=architecture, backbone=given, training=schedule)

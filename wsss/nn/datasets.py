@@ -47,17 +47,30 @@ class LabelledImages(Dataset):
 class MaskedImages(Dataset):
     """Items: image (3, crop, crop) float32 and its mask (crop, crop) uint8, 255 = ignored.
 
-    The images are those of the masks file; UserError if the images file lacks one.
+    The images are those of the masks file; UserError if the images file lacks one, has it in
+    another size, or is of another split.
     """
 
     def __init__(self, images: Path, masks: Path | Sequence[Path], transform: TrainTransform):
         self.reader, self.masks = ImageReader(images), MaskReader(masks)
         self.transform = transform
-        for image_id in self.masks.ids:
+        ours, theirs = self.reader.header.split, self.masks.header.split
+        if ours != theirs:
+            raise UserError(
+                f"{self.masks.paths[0]}: masks of split {theirs}, but {images} is of {ours}; give "
+                "the masks of the same split"
+            )
+        for image_id, size in zip(self.masks.ids, self.masks.sizes, strict=True):
             if image_id not in self.reader:
                 raise UserError(
                     f"{self.masks.paths[0]}: mask '{image_id}' has no image in {images}; "
                     "give the images that the masks were made from"
+                )
+            stored = self.reader.sizes[self.reader.index(image_id)]
+            if stored != size:
+                raise UserError(
+                    f"{self.masks.paths[0]}: mask '{image_id}' has {size[0]}x{size[1]} pixels, its "
+                    f"image in {images} {stored[0]}x{stored[1]}; make the masks again"
                 )
 
     def __len__(self) -> int:
@@ -65,10 +78,4 @@ class MaskedImages(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         image = decode(self.reader[self.masks.ids[index]].data)
-        mask = self.masks[index]
-        if image.shape[:2] != mask.shape:
-            raise UserError(
-                f"{self.masks.paths[0]}: mask '{self.masks.ids[index]}' is {mask.shape}, "
-                f"its image {image.shape[:2]}; make the masks again"
-            )
-        return self.transform(image, mask)
+        return self.transform(image, self.masks[index])

@@ -27,7 +27,7 @@ class C2amLearner(Learner):
     def __init__(self, network: C2am, recipe: C2amTrain):
         super().__init__()
         self.network, self.recipe = network, recipe
-        self.register_buffer("border", torch.zeros(2, dtype=torch.float64))
+        self.register_buffer("border", torch.zeros(2))
 
     def on_train_epoch_start(self) -> None:
         """Count the border anew: the last epoch decides."""

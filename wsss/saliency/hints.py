@@ -16,13 +16,17 @@ from wsss.core.errors import UserError
 from wsss.core.images import IGNORE, decode
 from wsss.core.maps import upsample
 from wsss.core.store import ImageReader, MapReader, MapRecord
+from wsss.crf.masks_from_maps import check_foreground
 from wsss.nn.transforms import TrainTransform
 
 STEPS = 254  # a hint of 1; 255 is padding
 
 
 def hint_map(record: MapRecord) -> UInt8[np.ndarray, "H W"]:
-    """max over classes of the maps at the image's size, in steps of 1/254; 0 without a class."""
+    """max over classes of the maps at the image's size, in steps of 1/254; 0 without a class.
+
+    The maps are in [0, 1] and of foreground classes only: see `require_hints`.
+    """
     if len(record.classes) == 0:
         return np.zeros(record.size, np.uint8)
     highest = upsample(record.maps, record.size).max(0)
@@ -41,10 +45,46 @@ def hinted(
     return small >= threshold
 
 
+def require_hints(paths: Sequence[Path], threshold: float) -> None:
+    """UserError for maps that cannot be hints, and for maps that say nothing.
+
+    The former have a background channel, or values outside [0, 1]; the latter hint nowhere, or
+    everywhere in each image that has any.
+    """
+    some = apart = 0
+    with MapReader(paths) as reader:
+        for record in reader:
+            check_foreground(record, reader.paths[0])
+            _check_range(record, reader.paths[0])
+            sure = hint_map(record) >= threshold * STEPS
+            some += bool(sure.any())
+            apart += bool(sure.any() and not sure.all())
+    if not some:
+        raise UserError(
+            f"{paths[0]}: no map reaches hints.threshold {threshold:g}; lower it, or look at the "
+            "maps (wsss cam export)"
+        )
+    if not apart:
+        raise UserError(
+            f"{paths[0]}: its maps are constant: where they hint at all, they hint everywhere; "
+            "look at them (wsss cam export) and at the classifier's training"
+        )
+
+
+def _check_range(record: MapRecord, path: Path) -> None:
+    low, high = (record.maps.min(), record.maps.max()) if record.maps.size else (0, 0)
+    if low < 0 or high > 1.001:  # float16 rounds
+        raise UserError(
+            f"{path}: maps of '{record.id}' from {low:.3g} to {high:.3g}, hints need [0, 1]; "
+            "normalise them"
+        )
+
+
 class HintedImages(Dataset):
     """Items: image (3, crop, crop) float32 and its hints (crop, crop) uint8, 255 = padding.
 
-    UserError if `maps` are of another split or data set than `images`, or lack one of them.
+    UserError if `maps` are of another split or data set than `images`, lack one of them, or are
+    for images of other sizes.
     """
 
     def __init__(self, images: Path, maps: Sequence[Path], transform: TrainTransform):
@@ -60,11 +100,18 @@ class HintedImages(Dataset):
                     f"{self.maps.paths[0]}: {what} {there}, but {images} has {here}; give the CAMs "
                     "of the same images"
                 )
-        for image_id in self.reader.ids:
+        for image_id, size in zip(self.reader.ids, self.reader.sizes, strict=True):
             if image_id not in self.maps:
                 raise UserError(
                     f"{self.maps.paths[0]}: no hint for image '{image_id}' of {images}; extract "
                     "the CAMs of all images"
+                )
+            hinted_size = self.maps.sizes[self.maps.index(image_id)]
+            if hinted_size != size:
+                raise UserError(
+                    f"{self.maps.paths[0]}: '{image_id}' is of an image of {hinted_size[0]}x"
+                    f"{hinted_size[1]} pixels, in {images} it has {size[0]}x{size[1]}; extract the "
+                    "CAMs again"
                 )
 
     def __len__(self) -> int:
@@ -72,10 +119,4 @@ class HintedImages(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         record = self.reader[index]
-        hints = self.maps[record.id]
-        if hints.size != record.size:
-            raise UserError(
-                f"{self.maps.paths[0]}: maps of '{record.id}' are for {hints.size} pixels, its "
-                f"image has {record.size}; extract the CAMs again"
-            )
-        return self.transform(decode(record.data), hint_map(hints))
+        return self.transform(decode(record.data), hint_map(self.maps[record.id]))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wsss.core.errors import UserError
 from wsss.nn.backbones import build_pyramid, freeze
 from wsss.nn.recipe import Backbone
 
@@ -24,14 +25,20 @@ class PoolNet(nn.Module):
     """A pyramid pooling module guides five feature aggregation modules, from coarse to fine.
 
     Called with normalised images of any size, it returns logits (B, 1, H', W') at the size of the
-    finest level (stride 2 for a ResNet). With a ResNet-50 it has 68,261,057 parameters, as the
-    published one. Raises UserError for what timm cannot build, and for a network of fewer levels.
+    finest of the last five levels (stride 2 for a ResNet). With a ResNet-50 it has 68,261,057
+    parameters, as the published one. Raises UserError for what timm cannot build, and for a network
+    of fewer levels.
     """
 
     def __init__(self, backbone: Backbone):
         super().__init__()
         self.backbone = build_pyramid(backbone)
         channels = self.backbone.feature_info.channels()[-LEVELS:]
+        if len(channels) < LEVELS:
+            raise UserError(
+                f"backbone.name: '{backbone.name}' has maps of {len(channels)} levels, PoolNet "
+                f"takes {LEVELS}; choose a network such as resnet50, or architecture unet"
+            )
         self.convert = nn.ModuleList(
             _convolution(c, k, 1) for c, k in zip(channels, CONVERTED, strict=True)
         )

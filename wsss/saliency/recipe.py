@@ -59,6 +59,11 @@ class C2amTrain(Recipe):
 
     @model_validator(mode="after")
     def _maps_of_a_size(self) -> C2amTrain:
+        if self.backbone.name.startswith("vgg"):
+            raise ValueError(
+                "backbone.name: C²AM joins maps of stride 16 or 8, and the levels of a VGG are of "
+                "stride 32 alone; give another network, such as resnet50"
+            )
         if self.backbone.output_stride == 32:
             raise ValueError(
                 "backbone.output_stride 32 is not for C²AM, which joins the maps of the last two "
@@ -119,12 +124,17 @@ class NetworkTrain(Recipe):
     """A saliency network and how it learns from pseudo saliency masks."""
 
     architecture: Literal["poolnet", "unet"] = "poolnet"
-    backbone: Backbone = Backbone(batch_norm="frozen")
+    backbone: Backbone = Backbone(weights="timm:resnet50.a1_in1k", batch_norm="frozen")
     augment: NetworkAugment = NetworkAugment()
     training: NetworkTraining = NetworkTraining()
 
     @model_validator(mode="after")
     def _trainable(self) -> NetworkTrain:
+        if self.backbone.weights is None and self.backbone.batch_norm != "train":
+            raise ValueError(
+                f"backbone.batch_norm {self.backbone.batch_norm} keeps the statistics of "
+                "backbone.weights, which is null; give weights, or batch_norm train"
+            )
         norms = self.architecture == "unet" or self.backbone.batch_norm == "train"
         if self.training.batch_size == 1 and norms:
             raise ValueError(
@@ -149,7 +159,8 @@ def _unless_taught(made: Recipe) -> Any:
 class SaliencyRecipe(Recipe):
     """C²AM or C²AM-H, and a network that learns from what it finds, if there is one.
 
-    The defaults are P-NOC's for VOC: C²AM-H's masks teach a PoolNet.
+    C²AM-H's masks teach a PoolNet by default, with P-NOC's numbers for VOC. Backbones and some
+    details are others: docs/stages/saliency.md lists them.
     """
 
     teacher: str | None = Field(

@@ -12,14 +12,14 @@ from torch.utils.data import Dataset
 from wsss.core.errors import UserError
 from wsss.core.images import decode
 from wsss.core.random import mix
-from wsss.core.store import ImageReader, MapReader
+from wsss.core.store import ImageReader
 from wsss.nn.backbones import initialise
 from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
 from wsss.saliency.c2am import C2am
 from wsss.saliency.c2am_learner import C2amLearner
 from wsss.saliency.checks import require_size
-from wsss.saliency.hints import STEPS, HintedImages, hint_map
+from wsss.saliency.hints import HintedImages, require_hints
 from wsss.saliency.recipe import C2amTrain
 
 
@@ -52,9 +52,9 @@ def train(
     hints: a maps file of the same images (or its shards); None exactly if recipe.hints is null.
     weights: the file of recipe.backbone.weights; None exactly if that is null.
     Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
-    Raises UserError before training for hints of another split, of other classes, that lack an
-    image, or that say nothing; for tiny images, unfit weights, too few images for a batch, and
-    where a training diverges.
+    Raises UserError before training for hints of another split, of other classes, of other sizes,
+    with a background channel or outside [0, 1], that lack an image, or that say nothing; for tiny
+    images, unfit weights and too few images for a batch; and where a training diverges.
     """
     given = [hints] if isinstance(hints, Path) else list(hints or ())
     if bool(recipe.hints) != bool(given):
@@ -65,7 +65,7 @@ def train(
     dataset: Dataset = Images(images, transform)
     if recipe.hints is not None:
         dataset = HintedImages(images, given, transform)
-        _require_hints(given, recipe.hints.threshold)
+        require_hints(given, recipe.hints.threshold)
     with ImageReader(images) as reader:
         require_size(reader, images)
     torch.manual_seed(mix(seed, "initialise"))
@@ -84,23 +84,3 @@ def train(
         out=out,
         about=lambda: {"negative": learner.negative},
     )
-
-
-def _require_hints(paths: Sequence[Path], threshold: float) -> None:
-    """UserError for maps that hint nowhere, or everywhere in each image that has any."""
-    some = apart = 0
-    with MapReader(paths) as reader:
-        for record in reader:
-            sure = hint_map(record) >= threshold * STEPS
-            some += bool(sure.any())
-            apart += bool(sure.any() and not sure.all())
-    if not some:
-        raise UserError(
-            f"{paths[0]}: no map reaches hints.threshold {threshold:g}; lower it, or look at the "
-            "maps (wsss cam export)"
-        )
-    if not apart:
-        raise UserError(
-            f"{paths[0]}: its maps are constant: where they hint at all, they hint everywhere; "
-            "look at them (wsss cam export) and at the classifier's training"
-        )

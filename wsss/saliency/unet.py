@@ -15,7 +15,7 @@ CHANNELS = (256, 128, 64, 32, 16)  # of the decoder, coarse to fine
 
 
 class Unet(nn.Module):
-    """segmentation-models-pytorch's decoder over every level of the backbone.
+    """segmentation-models-pytorch's decoder over the last levels of the backbone, five at most.
 
     Called with normalised images of any size, it returns logits (B, 1, H, W). Raises UserError for
     what timm cannot build.
@@ -24,7 +24,7 @@ class Unet(nn.Module):
     def __init__(self, backbone: Backbone):
         super().__init__()
         self.backbone = build_pyramid(backbone)
-        levels = self.backbone.feature_info.channels()
+        levels = self.backbone.feature_info.channels()[-len(CHANNELS) :]
         widths = CHANNELS[-len(levels) :]
         self.decoder = UnetDecoder([3, *levels], widths, n_blocks=len(levels))
         self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
@@ -34,5 +34,5 @@ class Unet(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1 H W"]:
         """Logits of what is salient."""
-        levels: list[torch.Tensor] = self.backbone(images)
+        levels: list[torch.Tensor] = self.backbone(images)[-len(CHANNELS) :]
         return self.head(self.decoder([images, *levels]))
