@@ -389,6 +389,10 @@ def fit(
         log_every_n_steps=max(1, min(50, len(loader))),
     )
     resume = str(last) if last.exists() else None
+    if resume:
+        # Workers fetch ahead before Lightning tells the sampler which epoch comes.
+        checkpoint = torch.load(last, map_location="cpu", weights_only=True, mmap=True)
+        loader.sampler.set_epoch(checkpoint["epoch"] + 1)
     try:
         trainer.fit(learner, loader, held_out, ckpt_path=resume, weights_only=True)
     except SIGTERMException:
