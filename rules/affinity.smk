@@ -43,11 +43,12 @@ rule affinity_train:
         f"{AFFINITY}/log/model.benchmark.tsv"
     conda:
         GPU_ENV
-    threads: 8
+    threads: eight_for_each(gpus)
     resources:
-        mem_mb=memory(8000),
+        mem_mb=memory(8000, gpus),
         runtime=minutes(1440),
-        gpu=1,
+        gpu=gpus,
+        nodes=1,
     params:
         recipe=recipe("affinity", "network"),
         code=code("wsss.affinity.train", f"{AFFINITY}/model.safetensors"),
@@ -58,7 +59,7 @@ rule affinity_train:
     shell:
         "python -m wsss --log {log:q} affinity train --recipe {params.recipe:q}"
         " --images {input.images:q} {params.labels:q} {params.weights:q}"
-        " --seed {wildcards.seed} --threads {threads} --out {output:q}"
+        " --seed {wildcards.seed} --threads {threads} --gpus {resources.gpu} --out {output:q}"
 
 
 rule affinity_walk:

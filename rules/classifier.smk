@@ -16,11 +16,12 @@ rule classifier_train:
         f"{SEED}/{{classifier}}/log/model.benchmark.tsv"
     conda:
         GPU_ENV
-    threads: 8
+    threads: eight_for_each(classifier_gpus)
     resources:
-        mem_mb=memory(8000),
+        mem_mb=memory(8000, classifier_gpus),
         runtime=minutes(1440),
-        gpu=1,
+        gpu=classifier_gpus,
+        nodes=1,
     params:
         recipe=recipe("classifier"),
         code=code("wsss.classifier.train", f"{SEED}/{{classifier}}/model.safetensors"),
@@ -31,7 +32,7 @@ rule classifier_train:
     shell:
         "python -m wsss --log {log:q} classifier train --recipe {params.recipe:q}"
         " --images {input.images:q} --validation {input.validation:q} {params.weights:q}"
-        " {params.ordinary:q} --seed {wildcards.seed} --threads {threads}"
+        " {params.ordinary:q} --seed {wildcards.seed} --threads {threads} --gpus {resources.gpu}"
         " --out-history {output.history:q} --out {output.model:q}"
 
 

@@ -164,6 +164,23 @@ def validation_images(wildcards):
     return file if keep == "best-val-map" else ancient(file)
 
 
+def gpus(wildcards):
+    """A resource: the GPUs of a training whose loss is a mean over images, or over their pixels."""
+    return CONFIG.training_gpus
+
+
+def classifier_gpus(wildcards):
+    """A resource: those of a classifier's training, one where its images cannot be parted."""
+    # A recipe that there is not is told by the param.
+    chosen = CONFIG.classifier.get(wildcards.classifier)
+    return CONFIG.training_gpus if chosen is not None and chosen.separable else 1
+
+
+def eight_for_each(gpus):
+    """threads: for each GPU's process as many as other GPU jobs have."""
+    return lambda wildcards: 8 * gpus(wildcards)
+
+
 def ordinary(wildcards):
     """The model of the classifier that the recipe names as its ordinary one, if it names one."""
     name = json.loads(recipe("classifier")(wildcards)).get("ordinary")
@@ -217,9 +234,9 @@ def saliency_maps(wildcards):
     return parts(f"{salient(wildcards)}.{wildcards.split}")
 
 
-def memory(megabytes):
-    """mem_mb that grows with each retry."""
-    return lambda wildcards, attempt: megabytes * attempt
+def memory(megabytes, gpus=lambda wildcards: 1):
+    """mem_mb for each GPU's process, which grows with each retry."""
+    return lambda wildcards, attempt: megabytes * gpus(wildcards) * attempt
 
 
 def minutes(time):

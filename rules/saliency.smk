@@ -100,11 +100,12 @@ rule saliency_train:
         f"{SALIENCY}/log/network.benchmark.tsv"
     conda:
         GPU_ENV
-    threads: 8
+    threads: eight_for_each(gpus)
     resources:
-        mem_mb=memory(12000),
+        mem_mb=memory(12000, gpus),
         runtime=minutes(1440),
-        gpu=1,
+        gpu=gpus,
+        nodes=1,
     params:
         recipe=recipe("saliency", "network"),
         code=code("wsss.saliency.train_network", f"{SALIENCY}/network.safetensors"),
@@ -115,7 +116,7 @@ rule saliency_train:
     shell:
         "python -m wsss --log {log:q} saliency train --recipe {params.recipe:q}"
         " --images {input.images:q} {params.masks:q} {params.weights:q}"
-        " --seed {wildcards.seed} --threads {threads} --out {output:q}"
+        " --seed {wildcards.seed} --threads {threads} --gpus {resources.gpu} --out {output:q}"
 
 
 rule saliency_predict:

@@ -16,11 +16,12 @@ rule segmentation_train:
         f"{AFFINITY}/{{segmentation}}/log/model.benchmark.tsv"
     conda:
         GPU_ENV
-    threads: 8
+    threads: eight_for_each(gpus)
     resources:
-        mem_mb=memory(12000),
+        mem_mb=memory(12000, gpus),
         runtime=minutes(2880),
-        gpu=1,
+        gpu=gpus,
+        nodes=1,
     params:
         recipe=recipe("segmentation", "train"),
         code=code(
@@ -33,7 +34,7 @@ rule segmentation_train:
     shell:
         "python -m wsss --log {log:q} segmentation train --recipe {params.recipe:q}"
         " --images {input.images:q} {params.masks:q} {params.weights:q}"
-        " --seed {wildcards.seed} --threads {threads} --out {output:q}"
+        " --seed {wildcards.seed} --threads {threads} --gpus {resources.gpu} --out {output:q}"
 
 
 use rule segmentation_train as segmentation_train_supervised with:

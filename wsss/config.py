@@ -55,6 +55,11 @@ class Config(BaseModel):
         le=256,  # a reader holds a file open for each
         description="Jobs that share the images of a split, where maps, masks and CRFs are made.",
     )
+    training_gpus: int = Field(
+        1,
+        ge=1,
+        description="GPUs of a training whose loss is a mean over images: they share each batch.",
+    )
     track_code: bool = Field(
         True,
         description="false: a change of code reruns nothing; `wsss status` lists what is stale.",

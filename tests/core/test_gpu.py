@@ -9,8 +9,9 @@ from wsss.core import gpu
 
 CLAIM = """
 import os, sys
-from wsss.core.gpu import claim_gpu
-claim_gpu(); claim_gpu()
+from wsss.core.gpu import claim_gpus
+wanted = int(os.environ.get("WANTED", 1))
+claim_gpus(wanted); claim_gpus(wanted)
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 sys.stdin.read()
 """
@@ -29,8 +30,8 @@ def claim(tmp_path):
     """Start a process that claims a GPU and holds it until its input ends."""
     started = []
 
-    def start(visible="3,5"):
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path)}
+    def start(visible="3,5", **more):
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path)} | more
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         started.append(subprocess.Popen([sys.executable, "-c", CLAIM], env=environment, **pipes))
         return started[-1]
@@ -58,6 +59,32 @@ def test_a_choice_that_was_made_stays(claim):
     assert claim("7").stdout.readline() == "7\n"
     assert claim("7").stdout.readline() == "7\n"
     assert claim("").stdout.readline() == "\n"
+
+
+def test_several_are_claimed_at_once_or_none(claim):
+    first = claim("3,5,7")
+    held = first.stdout.readline().strip()
+    pair = claim("3,5,7", WANTED="2")
+    assert set(pair.stdout.readline().strip().split(",")) == {"3", "5", "7"} - {held}
+    waits = claim("3,5,7", WANTED="2")
+    first.kill()
+    first.wait()
+    time.sleep(1.5)
+    os.set_blocking(waits.stdout.fileno(), False)
+    assert waits.stdout.readline() == ""
+    os.set_blocking(waits.stdout.fileno(), True)
+    assert claim("3,5,7").stdout.readline().strip() == held  # it keeps none while it waits
+    pair.kill()
+    pair.wait()
+    assert len(waits.stdout.readline().split(",")) == 2
+
+
+def test_slurms_choice_stays_also_of_several(claim):
+    """GPUs of two jobs on one node can have the same numbers, each job its own."""
+    for _ in range(2):
+        assert claim("0,1", WANTED="2", SLURM_JOB_ID="7").stdout.readline() == "0,1\n"
+    assert claim("0,1", WANTED="4", SLURM_JOB_ID="7").stdout.readline() == "0,1\n"
+    assert claim("0,1", WANTED="1", SLURM_JOB_ID="7").stdout.readline() == "0\n"
 
 
 def test_what_is_visible(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""The training loop on a network of three numbers: resumption, signals, divergence."""
+"""The training loop on a network of three numbers: resumption, signals, divergence, memory."""
 
 import csv
 import errno
@@ -14,10 +14,12 @@ import torch
 from lightning import Trainer
 from torch import nn
 from torch.utils.data import Dataset
+from torchmetrics import MeanMetric
 
 from wsss.core.errors import UserError
 from wsss.core.model_file import save_model
 from wsss.core.train import (
+    EpochBatches,
     EpochSampler,
     Learner,
     Seeded,
@@ -240,6 +242,117 @@ def test_order_and_samples_depend_on_seed_epoch_and_index_alone():
     assert not torch.equal(first, samples[(1, 5)][0])
     assert torch.equal(first, samples[(0, 5)][0])
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_processes_and_parts_share_out_the_same_batches():
+    sampler = EpochSampler(21, seed=1)
+    sampler.set_epoch(2)
+    order = list(sampler)
+    whole = list(EpochBatches(sampler, 8))
+    assert whole == [order[:8], order[8:16]]
+    for ranks, parts in ((2, 1), (1, 2), (2, 2), (4, 2)):
+        each = [EpochBatches(sampler, 8, rank=r, ranks=ranks, parts=parts) for r in range(ranks)]
+        assert {len(batches) for batches in each} == {2 * parts}
+        steps = list(zip(*each, strict=True))  # what all processes compute at the same time
+        assert {len(own) for step in steps for own in step} == {8 // ranks // parts}
+        for i, batch in enumerate(whole):
+            for part in range(parts):
+                seen = [image for own in steps[i * parts + part] for image in own]
+                assert sorted(seen) == sorted(batch[part::parts])
+
+
+class Small(Line):
+    """Without dropout; CUDA has no memory for more than `most(learner)` images."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+        self.seen = []
+        self.error = MeanMetric()
+
+    def loss(self, batch):
+        points, values = batch
+        if len(points) > self.most(self):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        self.seen.append((self.current_epoch, len(points)))
+        error = ((self.network(points)[:, 0] - values) ** 2).mean()
+        self.error.update(error.detach())
+        return error, {"error": self.error}
+
+    def validation_step(self, batch, _):
+        self.log("val", self.network(batch[0]).mean())
+
+
+def small(folder, most, **options):
+    torch.set_num_threads(1)
+    learner = Small(most)
+    out = folder / "model.safetensors"
+    training = Training(epochs=EPOCHS, batch_size=BATCH, **options.pop("training", {}))
+    defaults = {"seed": 1, "out": out, "resume_key": "key", "workers": 0}
+    fit(learner, Noisy(), training, **defaults | options)
+    return learner, out
+
+
+def late(learner):
+    """Memory gets short in the second epoch, after a batch of it."""
+    return BATCH if learner.current_epoch == 0 or learner.seen[-1][0] == 0 else BATCH // 2
+
+
+@pytest.mark.parametrize(
+    ("most", "seen"),
+    [
+        (lambda _: BATCH // 2, [(epoch, 2) for epoch in (0, 1, 2) for _ in range(4)]),
+        (late, [(0, 4)] * 2 + [(1, 4)] + [(epoch, 2) for epoch in (1, 2) for _ in range(4)]),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"validation": Noisy()}])
+def test_out_of_memory_goes_on_in_half_batches(tmp_path, caplog, most, seen, options):
+    average = {"training": {"accumulate": 2, "ema": Ema(every=1, start_epoch=1)}}
+    for more in ({}, average):
+        whole, expected = small(tmp_path / f"whole{len(more)}", lambda _: BATCH, **options, **more)
+        caplog.clear()
+        with caplog.at_level("INFO", logger="wsss"):
+            learner, out = small(tmp_path / f"half{len(more)}", most, **options, **more)
+        assert learner.seen == seen
+        torch.testing.assert_close(learner.network.state_dict(), whole.network.state_dict())
+        assert [line.message[:63] for line in caplog.records if " memory " in line.message] == [
+            "CUDA out of memory with 4 images at a time: from now on 2 at a ",
+            "in half batches: a GPU's memory was too small for whole ones",
+        ]
+        for got, row in zip(rows(out), rows(expected), strict=True):
+            same = {name: pytest.approx(float(value)) for name, value in row.items()}
+            assert {name: float(value) for name, value in got.items()} == same
+
+
+def test_half_batches_last_through_a_resumption(tmp_path):
+    whole, _ = small(tmp_path / "whole", lambda _: 2)
+
+    def killed_later(learner):
+        return 2 if learner.current_epoch < 1 else killed()
+
+    with pytest.raises(KeyError, match="killed"):
+        small(tmp_path / "killed", killed_later)
+    learner, out = small(tmp_path / "killed", lambda _: BATCH)  # memory for whole ones again
+    assert learner.seen == [(epoch, 2) for epoch in (1, 2) for _ in range(4)]
+    for name, value in learner.network.state_dict().items():
+        assert torch.equal(value, whole.network.state_dict()[name])
+    discard_checkpoints(out)
+    assert {p.name for p in out.parent.iterdir()} == {"log"}
+
+
+@pytest.mark.parametrize(("batch", "most", "at_last"), [(4, 1, 2), (2, 1, 2), (5, 4, 5)])
+def test_out_of_memory_for_half_batches_too_is_one_line(tmp_path, batch, most, at_last):
+    training = Training(epochs=EPOCHS, batch_size=batch)
+    with pytest.raises(UserError, match=rf"CUDA out of memory with {at_last} images at a .*lower"):
+        fit(
+            Small(lambda _: most),
+            Noisy(),
+            training,
+            seed=1,
+            out=tmp_path / "m.safetensors",
+            resume_key="key",
+            workers=0,
+        )
 
 
 def test_fingerprint_sees_every_byte(tmp_path):

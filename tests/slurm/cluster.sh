@@ -34,6 +34,10 @@ wait_for() { # until the command succeeds, half a minute or so
 
 stop() {
   local daemon pid
+  # Jobs outlive the daemons.
+  if [ -s "$state/slurmctld.pid" ] && timeout 10 scancel --user="$(id -un)" 2>/dev/null; then
+    for _ in $(seq 50); do [ "$(timeout 5 squeue --noheader 2>/dev/null)" ] || break; sleep 0.2; done
+  fi
   for daemon in slurmd slurmctld slurmdbd mariadbd munged; do
     [ -s "$state/$daemon.pid" ] || continue
     pid=$(cat "$state/$daemon.pid")
@@ -126,7 +130,7 @@ MinJobAge=3600
 KillWait=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-JobRequeue=1
+JobRequeue=0
 $([ $accounting = no ] || echo "AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePass=$state/munge/socket

@@ -1,6 +1,7 @@
 """A real Slurm of one node with two pretend GPUs, started for a session and stopped behind it."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ..workflow.conftest import ROOT, copied
+from ..workflow.failures import until
 
 SCRIPT = Path(__file__).parent / "cluster.sh"
 QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10"]
@@ -23,6 +25,11 @@ def lacking() -> str:
     return "" if os.geteuid() == 0 else "Slurm's daemons are started by root"
 
 
+def output(*command: str) -> str:
+    """What a command of Slurm prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
 class Cluster:
     """A running Slurm; `options` are what Snakemake needs to know of it."""
 
@@ -30,12 +37,21 @@ class Cluster:
         self.state = state
         self.options = [] if accounting else ["--slurm-status-command", "squeue"]
 
+    def start_node(self) -> None:
+        """Start the daemon of the node again, when it has been killed; nothing waits for it then.
+
+        What Slurm could not tell the node while it was away it tells it first.
+        """
+        # Slurm's other files lie beside this one, not beside the link to it.
+        environment = os.environ | {"SLURM_CONF": str(self.state / "slurm.conf")}
+        subprocess.run(["slurmd"], env=environment, check=True, timeout=60)
+        until(lambda: "idle" in output("sinfo", "--noheader", "--format=%t"))
+        until(lambda: not re.search(r"^Agent .*: +[1-9]", output("sdiag"), re.M))
+
     def jobs(self) -> list[dict[str, str]]:
         """Every job since the start, as scontrol tells them."""
-        shown = subprocess.run(
-            ["scontrol", "show", "job", "--oneliner"], capture_output=True, text=True, check=True
-        )
-        lines = [line for line in shown.stdout.splitlines() if "JobId=" in line]
+        shown = output("scontrol", "show", "job", "--oneliner")
+        lines = [line for line in shown.splitlines() if "JobId=" in line]
         return [dict(w.split("=", 1) for w in line.split() if "=" in w) for line in lines]
 
 

@@ -20,7 +20,7 @@ def test_the_profile_names_every_rule_with_a_gpu():
     for file in (ROOT / "rules").glob("*.smk"):
         for block in re.split(r"^(?=(?:use )?rule )", file.read_text(), flags=re.M):
             name = re.match(r"rule (\w+):|use rule (\w+) as (\w+)", block)
-            if name and ("gpu=1" in block or (name[2] in rules)):
+            if name and (" gpu=" in block or (name[2] in rules)):
                 rules.add(name[1] or name[3])
     assert set(profile["set-resources"]) == rules
     assert {r["slurm_partition"] for r in profile["set-resources"].values()} == {"gpu"}

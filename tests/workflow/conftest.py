@@ -4,10 +4,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 import yaml
@@ -166,21 +168,35 @@ class Workflow:
         """Replace the study."""
         self.study.write_text(yaml.safe_dump(data, sort_keys=False))
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        """Run Snakemake on the study, with this folder's copy of the package."""
+    def start(
+        self, *arguments: str, said: int | IO = subprocess.PIPE, **variables: str
+    ) -> subprocess.Popen:
+        """Start Snakemake on the study as a terminal does, with this folder's copy of the package.
+
+        said: where standard error goes. variables: of the environment, besides the tests' own.
+        """
         # Two GPUs by name: without a driver torch finds none and takes the CPU.
         gpus = {"CUDA_VISIBLE_DEVICES": "0,1"}
         paths = {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
-        environment = os.environ | gpus | paths
-        command = [sys.executable, "-m", "snakemake", "--configfile", self.study.name]
-        return subprocess.run(
-            [*command, *arguments],
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--configfile", self.study.name, *arguments],
             cwd=self.folder,
-            env=environment,
-            capture_output=True,
+            env=os.environ | gpus | paths | variables,
+            stdout=subprocess.PIPE,
+            stderr=said,
             text=True,
-            timeout=900,
+            start_new_session=True,
         )
+
+    def snakemake(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+        """Run Snakemake on the study to its end."""
+        with self.start(*arguments, **variables) as process:
+            try:
+                out, err = process.communicate(timeout=900)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def planned(self, *targets: str) -> set[str]:
         """The files that a dry run would make."""

@@ -48,7 +48,7 @@ def test_every_rule_names_the_environment_of_its_machine():
     for file in (ROOT / "rules").glob("*.smk"):
         for block in re.split(r"^(?=(?:use )?rule )", file.read_text(), flags=re.M):
             if rule := re.match(r"rule (\w+):", block):
-                named[rule[1]] = ("gpu=1" in block, re.search(r"conda:\n +(.*)", block)[1])
+                named[rule[1]] = (" gpu=" in block, re.search(r"conda:\n +(.*)", block)[1])
     assert len(named) > 20
     for rule, (gpu, environment) in named.items():
         assert environment == ("GPU_ENV" if gpu else '"../envs/wsss-cpu.yaml"'), rule

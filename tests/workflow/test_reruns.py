@@ -214,6 +214,25 @@ def test_writing_out_a_default_reruns_nothing(finished):
     finished.write(finished.data)
 
 
+def test_another_number_of_gpus_reruns_nothing(finished):
+    finished.write(finished.data | {"training_gpus": 2})
+    planned = finished.planned("all")
+    place = "results/toy/seed0"
+    models = [f"{place}/{name}/model.safetensors" for name in ("one", "two")]
+    dry = finished.snakemake("--dry-run", "--printshellcmds", "--forcerun", *models)
+    finished.write(finished.data)
+    assert planned == set()
+    asked = {out: gpus for gpus, out in re.findall(r"--gpus (\d) .*--out (\S+)", dry.stdout)}
+    assert asked.pop(models[1]) == "1"  # P-NOC's loss looks at a whole batch
+    assert set(asked.values()) == {"2"}
+    assert set(asked) > {
+        models[0],
+        f"{place}/one/single/none/rw/model.safetensors",
+        f"{place}/one/single/none/rw/deeplab/model.safetensors",
+        f"{place}/one/single/c2am-h/network.safetensors",
+    }
+
+
 def test_how_saliency_is_the_background_concerns_one_evaluation(finished):
     graph = finished.graph()
     finished.write(put(finished.data, ("evaluation", "saliency_background"), "soft"))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wsss.core.command import (
+    GpusOption,
     ImagesOption,
     OutOption,
     RecipeOption,
@@ -67,6 +68,7 @@ def train_command(
     ] = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
+    gpus: GpusOption = 1,
 ) -> None:
     """Train AffinityNet on affinity labels; started again after a kill, it resumes."""
     started = time.monotonic()
@@ -74,7 +76,7 @@ def train_command(
     from wsss.affinity.train import train
 
     typed = NetworkRecipe.from_json(recipe)
-    train(typed, images, labels, weights=weights, seed=seed, threads=threads, out=out)
+    train(typed, images, labels, weights=weights, seed=seed, threads=threads, gpus=gpus, out=out)
     run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from wsss.affinity.paths import Offset, directions, path, path_slices
 from wsss.core.images import IGNORE
+from wsss.nn.synchronised import mean_over_ranks
 
 EPSILON = 1e-5
 
@@ -39,7 +40,7 @@ class _PairLoss(torch.autograd.Function):
         corner, size = (0, radius - 1), (h - radius + 1, w - 2 * radius + 2)
         pairs = directions(radius)
         kinds = torch.stack([_pair_kinds(labels, d, corner, size).flatten(1).sum(1) for d in pairs])
-        count = kinds.sum(0) + EPSILON
+        count = mean_over_ranks(kinds.sum(0)) + EPSILON
         gradient = torch.zeros_like(boundary)
         at = torch.arange(boundary.numel(), device=boundary.device).view_as(boundary)
         at = at[:, : size[0], corner[1] : corner[1] + size[1]]

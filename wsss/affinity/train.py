@@ -26,6 +26,8 @@ from wsss.nn.transforms import TrainTransform
 class AffinityLearner(Learner):
     """The loss of pairs on the boundary map of `network`; only its new layers are trained."""
 
+    separable = True
+
     def __init__(self, network: AffinityNet, recipe: NetworkRecipe):
         super().__init__()
         self.network = network
@@ -62,12 +64,14 @@ def train(
     seed: int,
     threads: int,
     out: Path,
+    gpus: int = 1,
 ) -> None:
     """Train AffinityNet on the labels of `labels` (or its shards) and write it to `out`.
 
     images: an images file that holds at least the ids of `labels`; its image-level labels are not
     used. weights: the file of recipe.backbone.weights.
-    Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
+    gpus: as of `train_to_file`; they share each batch.
+    Same recipe, inputs, seed, threads and GPUs: same bytes of `out`, also after a resumption.
     Raises UserError for files that do not fit each other, unfit weights, and a training that
     diverges.
     """
@@ -91,5 +95,6 @@ def train(
         seed=seed,
         threads=threads,
         out=out,
+        gpus=gpus,
         about=lambda: {"classes": list(dataset.masks.header.classes)},
     )

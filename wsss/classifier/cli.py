@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wsss.core.command import (
+    GpusOption,
     ImagesOption,
     OutOption,
     RecipeOption,
@@ -46,6 +47,7 @@ def train_command(
     ] = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
+    gpus: GpusOption = 1,
 ) -> None:
     """Train a multi-label classifier; started again after a kill, it resumes."""
     started = time.monotonic()
@@ -59,6 +61,7 @@ def train_command(
         weights=weights,
         seed=seed,
         threads=threads,
+        gpus=gpus,
         out=out,
         ordinary=ordinary,
         validation=validation,

@@ -29,6 +29,7 @@ class ClassifierLearner(Learner):
         super().__init__()
         self.network, self.objective, self.recipe = network, objective, recipe
         classes = network.head.out_channels
+        self.separable = recipe.separable
         self.training_metrics = _metrics(classes)
         self.validation_metrics = _metrics(classes).clone(prefix="val_")
 
@@ -49,7 +50,7 @@ class ClassifierLearner(Learner):
         logits = self.network(images).logits
         self.validation_metrics.update(logits.float().sigmoid(), labels.long())
         loss = self.objective.criterion(logits, labels)
-        self.log_dict(dict(self.validation_metrics.items()) | {"val_loss": loss})
+        self.log_dict(dict(self.validation_metrics.items()) | {"val_loss": loss}, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Four parameter groups a network and the poly schedule, per optimizer step."""

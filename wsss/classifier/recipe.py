@@ -127,6 +127,15 @@ class ClassifierRecipe(Recipe):
         "precision on the image-level labels of val.",
     )
 
+    @property
+    def separable(self) -> bool:
+        """Whether the loss is a mean over images, so that several GPUs can share a batch.
+
+        Mixing pairs the images of a batch; erasing divides by a maximum over it, or draws classes
+        by what was drawn before, or by one stream of random numbers.
+        """
+        return self.augment.mix is None and not hasattr(self, "erase")
+
     @model_validator(mode="after")
     def _consistent(self) -> ClassifierRecipe:
         training = self.training

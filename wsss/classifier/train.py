@@ -32,6 +32,7 @@ def train(
     seed: int,
     threads: int,
     out: Path,
+    gpus: int = 1,
     ordinary: Path | None = None,
     validation: Path | None = None,
     history: Path | None = None,
@@ -42,7 +43,8 @@ def train(
     ordinary: the model file of recipe.ordinary; None exactly for objectives without one.
     validation: an images file whose labels are scored after every epoch; the weights depend on it
     with keep: best-val-map only. history: the scores of every epoch as CSV.
-    Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
+    gpus: as of `train_to_file`; they share each batch.
+    Same recipe, inputs, seed, threads and GPUs: same bytes of `out`, also after a resumption.
     Raises UserError for a class without a positive image, unfit weights, an unfit ordinary
     classifier, other classes in `validation`, and a training that diverges.
     """
@@ -69,6 +71,7 @@ def train(
         seed=seed,
         threads=threads,
         out=out,
+        gpus=gpus,
         about=lambda: {"classes": list(classes)},
         validation=held_out,
         best="val_mAP" if best else None,

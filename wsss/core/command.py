@@ -20,6 +20,7 @@ from tqdm import tqdm
 from wsss.core.atomic import replacing, told
 from wsss.core.digest import ROOT, code_digest
 from wsss.core.errors import UserError, system_problem
+from wsss.core.ranks import rank, ranks
 
 T = TypeVar("T")
 log = logging.getLogger("wsss")
@@ -35,6 +36,10 @@ ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Processor 
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Worker processes.")]
 ShardOption = Annotated[
     str, typer.Option("--shard", help="Only this part of the images: 2/7 is the second of seven.")
+]
+GpusOption = Annotated[
+    int,
+    typer.Option("--gpus", min=1, help="GPUs that share each batch; the batch stays as it is."),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of every random choice.")]
 
@@ -115,18 +120,21 @@ class _LogFile(logging.FileHandler):
 def start_logging(path: Path | None) -> None:
     """Log to standard error, and to `path` too when one is given.
 
-    UserError if `path` cannot be opened; what cannot be written there later is lost.
+    UserError if `path` cannot be opened; what cannot be written there later is lost. Several
+    processes of one command share its log, and all but the first tell only what went wrong.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path is not None:
         with told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handlers.append(_LogFile(path, mode="w"))
+            if ranks() == 1:
+                path.write_bytes(b"")
+            handlers.append(_LogFile(path, mode="a"))
     form = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
     for handler in handlers:
         handler.setFormatter(form)
     log.handlers = handlers
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.INFO if rank() == 0 else logging.ERROR)
     log.propagate = False
 
 

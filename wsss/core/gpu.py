@@ -1,4 +1,4 @@
-"""Which GPUs there are, and one of them for this process; no torch before a job asks for one."""
+"""Which GPUs there are, and some of them for this job; no torch before a job asks for one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from wsss.core.errors import UserError
+from wsss.core.ranks import ranks
 
 log = logging.getLogger("wsss")  # not by wsss.core.command: the Snakefile reads this module
 DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder a GPU
@@ -37,16 +38,28 @@ def gpu_required() -> bool:
 
 
 def claim_gpu() -> None:
-    """Make one GPU the only visible one, and no other wsss process's while this one lives.
+    """`claim_gpus` for one."""
+    claim_gpus(1)
 
-    Nothing is chosen where one or none is visible: Slurm or the user has. Where all are taken it
-    waits. Where torch can use none, that is said once; UserError if WSSS_GPU=required. To be called
-    before CUDA starts; a second call changes nothing.
+
+def claim_gpus(wanted: int) -> int:
+    """Make `wanted` GPUs the only visible ones, and no other wsss process's while this one lives.
+
+    Returns how many there are, `wanted` at most, and 0 where torch can use none (MPS counts as
+    none here). Nothing is chosen where one or none is visible, nor in a Slurm job that has as many
+    as it wants, or fewer: Slurm or the user has. Where too few are free it waits for all at once.
+    Where torch can use none, that is said once; UserError if WSSS_GPU=required. To be called before
+    CUDA starts. A second call chooses nothing, nor does one of several processes: the one that
+    watches them has.
     """
     gpus = visible_gpus()
-    if not _held and len(gpus) > 1:
-        _claim_one_of(gpus)
+    given = len(gpus) == 1 or ("SLURM_JOB_ID" in os.environ and len(gpus) <= wanted)
+    if gpus and not given and not _held and ranks() == 1:
+        _claim(gpus, min(wanted, len(gpus)))
     _say_if_none()
+    import torch
+
+    return min(wanted, torch.cuda.device_count())
 
 
 @functools.cache
@@ -66,24 +79,38 @@ def _say_if_none() -> None:
         log.info("%s: computing on the CPU (WSSS_GPU=required makes this an error)", found)
 
 
-def _claim_one_of(gpus: list[str]) -> None:
+def _claim(gpus: list[str], wanted: int) -> None:
     told = False
     while True:
+        mine: dict[str, int] = {}
         for gpu in gpus:
-            name = gpu.replace(os.sep, "-")
-            # Reading is enough for a lock, so that other users' files serve as well.
-            path = Path(tempfile.gettempdir()) / f"wsss-gpu-{name}.lock"
-            lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                continue
-            _held.append(lock)
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-            log.info("GPU %s", gpu)
+            lock = _lock(gpu) if len(mine) < wanted else None
+            if lock is not None:
+                mine[gpu] = lock
+        if len(mine) == wanted:
+            _held.extend(mine.values())
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
+            log.info("GPU %s", ", ".join(mine))
             return
+        # Two jobs that each kept some of what they need would wait for each other for ever.
+        for lock in mine.values():
+            os.close(lock)
         if not told:
-            log.info("waiting for one of the GPUs %s, which others use", ", ".join(gpus))
+            what = "one" if wanted == 1 else str(wanted)
+            log.info("waiting for %s of the GPUs %s, which others use", what, ", ".join(gpus))
             told = True
         time.sleep(1)
+
+
+def _lock(gpu: str) -> int | None:
+    """The descriptor that holds a GPU's lock; None if another process does."""
+    name = gpu.replace(os.sep, "-")
+    # Reading is enough for a lock, so that other users' files serve as well.
+    path = Path(tempfile.gettempdir()) / f"wsss-gpu-{name}.lock"
+    lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock

@@ -6,13 +6,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.utils.data import Dataset
 
+from wsss.core.command import log
 from wsss.core.digest import code_digest
+from wsss.core.gpu import claim_gpus
 from wsss.core.model_file import save_model
+from wsss.core.ranks import join, rank, ranks, run_ranks
 from wsss.core.store import software_versions
 from wsss.core.train import Learner, discard_checkpoints, fingerprint, fit
 from wsss.nn.datasets import loader_workers
+from wsss.nn.synchronised import synchronise_batch_norm
 
 
 def train_to_file(
@@ -26,6 +31,7 @@ def train_to_file(
     seed: int,
     threads: int,
     out: Path,
+    gpus: int = 1,
     about: Callable[[], dict[str, Any]] = dict,
     **options: Any,
 ) -> None:
@@ -34,7 +40,18 @@ def train_to_file(
     kind: of the model file. module: whose code decides the result. inputs: files that a checkpoint
     must have been made from; None where there is none. about: called after the training, more for
     the file's header. options: of `fit`. UserError as of `fit` and `save_model`.
+    gpus: above 1 this process starts the command it was started with anew, once a GPU, and returns
+    when those have written `out`; so only command lines give more than 1.
     """
+    if ranks() > 1:
+        join()
+    elif (number := processes(learner, recipe.training.batch_size, gpus)) > 1:
+        run_ranks(number)
+        return
+    threads = max(1, threads // ranks())
+    if ranks() > 1:
+        torch.set_num_threads(threads)
+        synchronise_batch_norm(learner)
     given = [path for path in inputs if path is not None]
     fit(
         learner,
@@ -46,6 +63,8 @@ def train_to_file(
         workers=loader_workers(threads),
         **options,
     )
+    if rank() > 0:
+        raise SystemExit(0)  # the first writes what all of them made
     header = {
         "kind": kind,
         "recipe": recipe.model_dump(mode="json"),
@@ -54,3 +73,31 @@ def train_to_file(
     }
     save_model(out, learner.network, header | about())
     discard_checkpoints(out)
+    if ranks() > 1:
+        raise SystemExit(0)  # the command goes on in the process that waits for these
+
+
+def processes(learner: Learner, batch_size: int, gpus: int) -> int:
+    """Claim up to `gpus` GPUs, and tell in how many processes to train, a GPU each.
+
+    1 for a learner that is not separable; else the largest number up to the GPUs there are that
+    divides the batch. Every reason for fewer than asked for is logged.
+    """
+    wanted = gpus
+    if gpus > 1 and not learner.separable:
+        log.info("on one GPU, not %d: the loss compares the images of a batch", gpus)
+        wanted = 1
+    useful = _divisor(batch_size, wanted)
+    found = claim_gpus(useful)
+    number = _divisor(batch_size, max(1, found))
+    if useful < wanted or number < found:
+        log.info("a batch of %d has equal shares for %d GPUs at most", batch_size, number)
+    if found < useful and useful > 1:
+        log.info("%d GPUs were asked for, and %d can be used", gpus, found)
+    if number > 1:
+        log.info("on %d GPUs, %d images of each batch on each", number, batch_size // number)
+    return number
+
+
+def _divisor(batch_size: int, most: int) -> int:
+    return max(n for n in range(1, most + 1) if batch_size % n == 0)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wsss.core.command import (
+    GpusOption,
     ImagesOption,
     OutOption,
     RecipeOption,
@@ -120,6 +121,7 @@ def train_command(
     weights: WeightsOption = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
+    gpus: GpusOption = 1,
 ) -> None:
     """Train a saliency network on pseudo masks; started again after a kill, it resumes."""
     started = time.monotonic()
@@ -127,7 +129,9 @@ def train_command(
     from wsss.saliency.train_network import train_network
 
     typed = NetworkTrain.from_json(recipe)
-    train_network(typed, images, masks, weights=weights, seed=seed, threads=threads, out=out)
+    train_network(
+        typed, images, masks, weights=weights, seed=seed, threads=threads, gpus=gpus, out=out
+    )
     run_card(out, train_network, typed.to_json(), started, seed=seed, threads=threads)
 
 

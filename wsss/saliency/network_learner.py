@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from wsss.core.images import IGNORE
 from wsss.core.optimizer import build_optimizer, parameter_groups, poly
 from wsss.core.train import Learner
+from wsss.nn.synchronised import mean_over_ranks
 from wsss.saliency.recipe import NetworkTrain
 
 
@@ -27,11 +28,13 @@ def saliency_loss(
     counts = (masks != IGNORE)[:, None]
     target = (masks == 1)[:, None].float()
     each = F.binary_cross_entropy_with_logits(full, target, reduction="none")
-    return (each * counts).sum() / counts.sum().clamp(min=1)
+    return (each * counts).sum() / mean_over_ranks(counts.sum()).clamp(min=1)
 
 
 class SaliencyLearner(Learner):
     """Minimises `saliency_loss`; all but the backbone are new layers."""
+
+    separable = True
 
     def __init__(self, network: nn.Module, recipe: NetworkTrain):
         super().__init__()

@@ -29,13 +29,15 @@ def train_network(
     seed: int,
     threads: int,
     out: Path,
+    gpus: int = 1,
 ) -> None:
     """Train the recipe's network on the images that have a mask in `masks`, and write it to `out`.
 
     masks: pseudo saliency (or its shards), of the one class "salient"; 255 = ignored. No label is
     read.
     weights: the file of recipe.backbone.weights; None exactly if that is null.
-    Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
+    gpus: as of `train_to_file`; they share each batch.
+    Same recipe, inputs, seed, threads and GPUs: same bytes of `out`, also after a resumption.
     Raises UserError before training for masks of other images, of other classes, or of one side
     only, for tiny images, unfit weights and too few images for a batch; and where it diverges.
     """
@@ -61,4 +63,5 @@ def train_network(
         seed=seed,
         threads=threads,
         out=out,
+        gpus=gpus,
     )

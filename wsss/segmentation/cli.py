@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wsss.core.command import (
+    GpusOption,
     ImagesOption,
     OutOption,
     RecipeOption,
@@ -41,6 +42,7 @@ def train_command(
     ] = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
+    gpus: GpusOption = 1,
 ) -> None:
     """Train DeepLabV3+ on masks; started again after a kill, it resumes."""
     started = time.monotonic()
@@ -48,7 +50,7 @@ def train_command(
     from wsss.segmentation.train import train
 
     typed = TrainRecipe.from_json(recipe)
-    train(typed, images, masks, weights=weights, seed=seed, threads=threads, out=out)
+    train(typed, images, masks, weights=weights, seed=seed, threads=threads, gpus=gpus, out=out)
     run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
 
 

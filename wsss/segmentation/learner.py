@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from wsss.core.images import IGNORE
 from wsss.core.optimizer import build_optimizer, parameter_groups, poly
 from wsss.core.train import Learner
+from wsss.nn.synchronised import mean_over_ranks
 from wsss.segmentation.network import DeepLabV3Plus
 from wsss.segmentation.recipe import TrainRecipe
 
@@ -36,11 +37,13 @@ def cross_entropy(
         reduction="sum",
         label_smoothing=label_smoothing,
     )
-    return total / (masks != IGNORE).sum().clamp(min=1)
+    return total / mean_over_ranks((masks != IGNORE).sum()).clamp(min=1)
 
 
 class SegmentationLearner(Learner):
     """Minimises `cross_entropy`; decoder and head are new layers, the backbone is pretrained."""
+
+    separable = True
 
     def __init__(self, network: DeepLabV3Plus, recipe: TrainRecipe):
         super().__init__()

@@ -27,13 +27,15 @@ def train(
     seed: int,
     threads: int,
     out: Path,
+    gpus: int = 1,
 ) -> None:
     """Train DeepLabV3+ on the images that have a mask in `masks`, and write it to `out`.
 
     masks: pseudo masks (or their shards), or ground truth where the experiment is supervised; 255 =
     ignored. The image-level labels in `images` are not read.
     weights: the file of recipe.backbone.weights; None exactly if that is null.
-    Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
+    gpus: as of `train_to_file`; they share each batch.
+    Same recipe, inputs, seed, threads and GPUs: same bytes of `out`, also after a resumption.
     Raises UserError for masks of other images or classes, unfit weights, too few images for a
     batch, and a training that diverges.
     """
@@ -58,5 +60,6 @@ def train(
         seed=seed,
         threads=threads,
         out=out,
+        gpus=gpus,
         about=lambda: {"classes": list(classes)},
     )
