@@ -26,6 +26,11 @@ def test_state_and_header_come_back(path):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_colleagues_may_read_it(path):
+    (path.parent / "other").touch()
+    assert path.stat().st_mode == (path.parent / "other").stat().st_mode
+
+
 def test_tied_weights_are_saved(tmp_path):
     network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
     network[1].weight = network[0].weight

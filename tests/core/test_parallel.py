@@ -113,6 +113,7 @@ def gone(pid: int) -> bool:
 
 SCRIPT = """
 import os, signal, sys, time
+from contextlib import closing
 from wsss.core.parallel import imap
 
 def work(x):
@@ -123,9 +124,9 @@ def work(x):
 if __name__ == "__main__":
     # A shell starts what runs in the background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    results = imap(work, [0, 1, 1, 1], 2)
-    print(next(results), flush=True)
-    next(results)
+    with closing(imap(work, [0, 1, 1, 1], 2)) as results:
+        for pid in results:
+            print(pid, flush=True)
 """
 
 

@@ -16,18 +16,11 @@ from torch import nn
 from torch.utils.data import Dataset
 from torchmetrics import MeanMetric
 
+from wsss.core.epochs import EpochBatches, EpochSampler, Seeded
 from wsss.core.errors import UserError
 from wsss.core.model_file import save_model
-from wsss.core.train import (
-    EpochBatches,
-    EpochSampler,
-    Learner,
-    Seeded,
-    _Averaging,
-    discard_checkpoints,
-    fingerprint,
-    fit,
-)
+from wsss.core.train import Learner, discard_checkpoints, fingerprint, fit
+from wsss.core.training_callbacks import Averaging
 from wsss.core.training_recipe import Ema, Training
 
 EPOCHS, IMAGES, BATCH = 3, 8, 4
@@ -99,13 +92,14 @@ def killed():
     raise KeyError("killed")
 
 
-def test_a_killed_run_ends_with_the_same_bytes(whole, tmp_path):
+@pytest.mark.parametrize("workers", [0, 2])  # workers fetch ahead, before an epoch is named
+def test_a_killed_run_ends_with_the_same_bytes(whole, tmp_path, workers):
     with pytest.raises(KeyError, match="killed"):
-        train(tmp_path, at(1, killed))
+        train(tmp_path, at(1, killed), workers=workers)
     assert not (tmp_path / "model.safetensors").exists()
     with pytest.raises(KeyError, match="killed"):
-        train(tmp_path, at(2, killed))
-    learner, out = train(tmp_path)
+        train(tmp_path, at(2, killed), workers=workers)
+    learner, out = train(tmp_path, workers=workers)
     assert learner.steps == [2, 2]
     assert out.read_bytes() == whole.read_bytes()
     assert rows(out) == rows(whole)
@@ -148,7 +142,7 @@ def test_a_resumed_run_tells_its_seconds_from_the_start(tmp_path, caplog):
 
 def test_the_average_of_a_checkpoint_follows_the_network_to_its_device():
     """Checkpoints are read to the CPU; the meta device stands for a GPU here."""
-    averaging = _Averaging(Ema(every=1, start_epoch=0), steps_per_epoch=4)
+    averaging = Averaging(Ema(every=1, start_epoch=0), steps_per_epoch=4)
     averaging.load_state_dict({"average": nn.Linear(2, 1).state_dict(), "seen": 4})
     learner = Line()
     learner.network = nn.Linear(2, 1, device="meta")

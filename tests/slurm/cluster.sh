@@ -154,11 +154,23 @@ if [ "$command" = stop ]; then
   exit
 fi
 getent hosts "$host" > /dev/null || echo "127.0.0.1 $host" >> /etc/hosts
+for _ in $(seq 900); do
+  there=$(readlink "$link" || true)
+  [[ $there = /tmp/wsss-slurm-* ]] || break
+  before=${there%/slurm.conf}
+  # One of another run of the tests: wait for it while that run lives, else nobody will stop it.
+  if ! kill -0 "$(cat "$before/owner" 2>/dev/null)" 2>/dev/null; then
+    "$0" stop "$before"
+    rm -f "$link"
+  fi
+  sleep 1
+done
 if [ -e "$link" ] || [ -L "$link" ]; then
-  echo "$link is there already: this machine has a Slurm, or one of a test was not stopped" >&2
+  echo "$link is there already: this machine has a Slurm" >&2
   exit 1
 fi
 install -d -m 755 /etc/slurm "$state" "$state"/{ctld,d,log}
+echo $PPID > "$state/owner" # of the Slurm: it is stopped when a later one finds that process gone
 ln -s "$SLURM_CONF" "$link"
 trap 'failed=$?; [ $failed = 0 ] || stop' EXIT
 write_configuration

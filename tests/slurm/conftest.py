@@ -66,7 +66,7 @@ def cluster(request, tmp_path_factory):
     state = Path("/tmp") / f"wsss-slurm-{os.getpid()}"  # short: sockets lie below
     extra = ["--accounting"] if accounting else []
     try:
-        subprocess.run([SCRIPT, "start", state, *extra], check=True, timeout=120)
+        subprocess.run([SCRIPT, "start", state, *extra], check=True, timeout=1200)
         yield Cluster(state, accounting)
     finally:
         subprocess.run([SCRIPT, "stop", state], check=True, timeout=120)

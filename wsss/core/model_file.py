@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from wsss.core.atomic import replacing
 from wsss.core.errors import UserError
@@ -22,14 +21,9 @@ def save_model(path: str | Path, network: torch.nn.Module, about: dict[str, Any]
     """
     # Copies: safetensors refuses tensors that share memory, and tied weights are legal.
     state = {k: v.detach().cpu().contiguous().clone() for k, v in network.state_dict().items()}
+    content = save(state, metadata={"wsss": json.dumps(about, sort_keys=True)})
     with replacing(path) as temporary:
-        try:
-            save_file(state, temporary, metadata={"wsss": json.dumps(about, sort_keys=True)})
-        except SafetensorError as error:
-            number = re.search(r"os error (\d+)", str(error))
-            if number is None:
-                raise
-            raise OSError(int(number[1]), str(error)) from None
+        temporary.write_bytes(content)  # save_file would keep it from the user's group
 
 
 def read_model(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -7,19 +7,16 @@ same bytes as one that was not. On several GPUs each batch holds the same images
 
 from __future__ import annotations
 
-import csv
 import gc
 import hashlib
-import io
 import logging
 import math
 import multiprocessing
 import shutil
 import signal
 import sys
-import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,84 +25,32 @@ import torch
 from lightning.pytorch.callbacks import (
     Callback,
     ModelCheckpoint,
-    TQDMProgressBar,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from torchmetrics import Metric
 
-from wsss.core.atomic import replacing
 from wsss.core.command import log, write_text
+from wsss.core.epochs import EpochBatches, EpochSampler, Seeded
 from wsss.core.errors import UserError
 from wsss.core.gpu import claim_gpu
 from wsss.core.memory import keep_freed_memory
-from wsss.core.random import generator, mix
+from wsss.core.random import mix
 from wsss.core.ranks import rank, ranks, start_anew, wait_for_the_culprit
-from wsss.core.training_recipe import Ema, Training
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Yields (epoch, index): an order that depends on the seed and the epoch only."""
-
-    def __init__(self, length: int, seed: int):
-        self.length, self.seed, self.epoch = length, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = generator(self.seed, "order", self.epoch).permutation(self.length)
-        return ((self.epoch, int(index)) for index in order)
-
-
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """What one of `ranks` processes loads of each batch of `size` images, in `parts`.
-
-    Every `size` images of the sampler's order are a batch, and every parts-th of them a part,
-    whoever computes them: of a part this process has the images rank, rank + ranks, …. What is left
-    at the end makes no batch.
-    """
-
-    def __init__(
-        self, sampler: EpochSampler, size: int, *, rank: int = 0, ranks: int = 1, parts: int = 1
-    ):
-        self.sampler, self.size = sampler, size  # Lightning sets the epoch of `sampler`
-        self.rank, self.ranks, self.parts = rank, ranks, parts
-
-    def __len__(self) -> int:
-        return len(self.sampler) // self.size * self.parts
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = list(self.sampler)
-        for start in range(0, len(order) - self.size + 1, self.size):
-            for part in range(self.parts):
-                whole = order[start + part : start + self.size : self.parts]
-                yield whole[self.rank :: self.ranks]
-
-
-class Seeded(Dataset):
-    """Wraps a dataset so that sample (epoch, index) sees its own torch seed, in any worker."""
-
-    def __init__(self, dataset: Dataset, seed: int):
-        self.dataset, self.seed = dataset, seed
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, key: tuple[int, int]):
-        epoch, index = key
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix(self.seed, "sample", epoch, index))
-            return self.dataset[index]
+from wsss.core.training_callbacks import (
+    Averaging,
+    Bar,
+    History,
+    Mortal,
+    Reseed,
+    Waiting,
+    WholeCheckpoints,
+)
+from wsss.core.training_recipe import Training
 
 
 class Learner(L.LightningModule):
@@ -138,184 +83,6 @@ class Learner(L.LightningModule):
         shown = {"loss": loss.detach(), **logs}
         self.log_dict(shown, on_step=False, on_epoch=True, prog_bar=True, sync_dist=ranks() > 1)
         return loss
-
-
-class _WholeCheckpoints(TorchCheckpointIO):
-    """Lightning writes over the last checkpoint: a kill or a full disk would cost that one too."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        for name, value in checkpoint["state_dict"].items():
-            if value.is_floating_point() and not torch.isfinite(value).all():
-                raise UserError(
-                    f"training diverged: {name} is not finite after epoch "
-                    f"{checkpoint['epoch'] + 1}; lower optimizer.lr (the last good checkpoint is "
-                    "kept)"
-                )
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        with replacing(path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
-
-
-class _Reseed(Callback):
-    def __init__(self, seed: int):
-        self.seed = seed
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Not the same dropout for the images of every process.
-        own = [rank()] if rank() else []
-        torch.manual_seed(mix(self.seed, "epoch", trainer.current_epoch, *own))
-
-
-class _Mortal(Callback):
-    """One of several processes just ends by SIGTERM: the one that watches them says the rest.
-
-    Lightning's handler would ask the others first, who may be waiting for something else.
-    """
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-class _Bar(TQDMProgressBar):
-    def get_metrics(self, *arguments: Any) -> dict[str, Any]:
-        return {k: v for k, v in super().get_metrics(*arguments).items() if k != "v_num"}
-
-
-class _Waiting(Callback):
-    """Tells which share of an epoch's time the training waited for its batches."""
-
-    def __init__(self) -> None:
-        self.waited, self.began, self.ended = 0.0, 0.0, 0.0
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.waited, self.began = 0.0, time.monotonic()
-        self.ended = self.began
-
-    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        self.waited += time.monotonic() - self.ended
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        self.ended = time.monotonic()
-
-    @property
-    def share(self) -> float:
-        """In [0, 1], from the epoch's start to the end of its last batch; without validation."""
-        return self.waited / max(self.ended - self.began, 1e-9)
-
-
-class _Averaging(Callback):
-    """The exponential moving average of the network, which validation sees from its first update.
-
-    Lightning's own averages whole learners, with the networks that only judge and their counters.
-    """
-
-    def __init__(self, ema: Ema, steps_per_epoch: int):
-        self.ema, self.start = ema, ema.start_epoch * steps_per_epoch
-        self.average: dict[str, torch.Tensor] = {}
-        self.seen = 0
-        self.current: dict[str, torch.Tensor] = {}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"average": self.average, "seen": self.seen}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.average, self.seen = state_dict["average"], state_dict["seen"]
-
-    @torch.no_grad()
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Learner, *_: Any) -> None:
-        step, self.seen = self.seen, trainer.global_step
-        if step == self.seen or step < self.start or (step - self.start) % self.ema.every:
-            return
-        for name, value in pl_module.network.state_dict().items():
-            if name in self.average and value.is_floating_point():
-                # A checkpoint is read to the CPU, wherever the network is.
-                before = self.average[name].to(value.device)
-                self.average[name] = before.lerp_(value, 1 - self.ema.decay)
-            else:
-                self.average[name] = value.clone()
-
-    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: Learner) -> None:
-        if self.average:
-            self.current = {k: v.clone() for k, v in pl_module.network.state_dict().items()}
-            pl_module.network.load_state_dict(self.average)
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: Learner) -> None:
-        if self.average:
-            pl_module.network.load_state_dict(self.current)
-            self.current = {}
-
-
-class _History(Callback):
-    """One CSV row an epoch; the rows travel in the checkpoint, so a resumed run has them all.
-
-    So do the seconds, which the log tells of a resumed run: a benchmark of its process would count
-    the last part only.
-    """
-
-    def __init__(self, path: Path, waiting: _Waiting):
-        self.path, self.waiting = path, waiting
-        self.rows, self.started, self.told = [], (0, 0.0), 0.0
-        self.before = 0.0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "seconds": self.seconds}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows, self.before = list(state_dict["rows"]), state_dict["seconds"]
-
-    @property
-    def seconds(self) -> float:
-        """From the training's start; of the starts before this one, up to their last checkpoint."""
-        return self.before + time.monotonic() - self.started[1]
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.started = (trainer.current_epoch, time.monotonic())
-        self.told = time.monotonic()
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, i: int
-    ) -> None:
-        if not sys.stderr.isatty() and time.monotonic() - self.told > 60:
-            self.told = time.monotonic()
-            of = trainer.num_training_batches
-            log.info(
-                "epoch %d/%d  batch %d/%d", trainer.current_epoch + 1, trainer.max_epochs, i, of
-            )
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        scalars = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        self.rows.append({"epoch": trainer.current_epoch + 1, "lr": rate, **scalars})
-        if not trainer.is_global_zero:
-            return
-        text = io.StringIO()
-        fields = dict.fromkeys(key for row in self.rows for key in row)
-        writer = csv.DictWriter(text, fieldnames=list(fields), restval="")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_text(self.path, text.getvalue())
-        shown = "  ".join(f"{k} {v:.4f}" for k, v in scalars.items())
-        done = trainer.current_epoch + 1
-        seconds = (time.monotonic() - self.started[1]) / (done - self.started[0])
-        left = seconds * (trainer.max_epochs - done) / 60
-        log.info(
-            "epoch %d/%d  %s  %.0f s (%.0f %% waiting for data), %.1f min left",
-            done,
-            trainer.max_epochs,
-            shown,
-            seconds,
-            100 * self.waiting.share,
-            left,
-        )
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.before:
-            log.info(
-                "trained %.1f s, %.1f of them before it was resumed", self.seconds, self.before
-            )
 
 
 def fingerprint(recipe: str, seed: int, code: str, inputs: Sequence[Path]) -> str:
@@ -387,11 +154,11 @@ def fit(
         loader, held_out = _loaders(
             dataset, validation, training.batch_size, parts=parts, seed=seed, workers=workers
         )
-        waiting = _Waiting()
+        waiting = Waiting()
         averaging = keeper = None
         if training.ema is not None:
             steps = math.ceil(len(loader) / (parts * training.accumulate))
-            averaging = _Averaging(training.ema, steps)
+            averaging = Averaging(training.ema, steps)
         if best is not None:
             keeper = ModelCheckpoint(
                 last.parent, filename="best", monitor=best, mode="max", enable_version_counter=False
@@ -399,9 +166,9 @@ def fit(
         trainer = _trainer(
             training,
             [
-                _Reseed(seed),
+                Reseed(seed),
                 waiting,
-                _History(history or out.parent / "log" / f"{out.name}.history.csv", waiting),
+                History(history or out.parent / "log" / f"{out.name}.history.csv", waiting),
                 *([averaging] if averaging else []),
                 *([keeper] if keeper else []),
                 ModelCheckpoint(
@@ -512,9 +279,9 @@ def _trainer(
             "strategy": DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
             "use_distributed_sampler": False,
         }
-        callbacks = [*callbacks, _Mortal()]
+        callbacks = [*callbacks, Mortal()]
     if sys.stderr.isatty():
-        callbacks = [*callbacks, _Bar()]
+        callbacks = [*callbacks, Bar()]
     return L.Trainer(
         max_epochs=training.epochs,
         precision={"32": "32-true", "bf16": "bf16-mixed"}[training.precision],
@@ -526,7 +293,7 @@ def _trainer(
         enable_progress_bar=sys.stderr.isatty(),
         num_sanity_val_steps=0,
         # A Slurm job step must not make Lightning wait for siblings: wsss.core.ranks starts them.
-        plugins=[LightningEnvironment(), _WholeCheckpoints()],
+        plugins=[LightningEnvironment(), WholeCheckpoints()],
         log_every_n_steps=max(1, min(50, batches)),
         **together,
     )
