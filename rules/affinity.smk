@@ -17,7 +17,7 @@ rule affinity_labels:
     threads: 16
     resources:
         mem_mb=memory(8000),
-        runtime=minutes(720),
+        runtime=minutes_for_10000(720),
     params:
         recipe=recipe("affinity", "labels"),
         code=code("wsss.affinity.labels", f"{AFFINITY}/labels.train{{shard}}.h5"),
@@ -46,7 +46,7 @@ rule affinity_train:
     threads: eight_for_each(gpus)
     resources:
         mem_mb=memory(8000, gpus),
-        runtime=minutes(1440),
+        runtime=minutes_for_10000(1440),
         gpu=gpus,
         nodes=1,
     params:
@@ -78,7 +78,7 @@ rule affinity_walk:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=minutes(480),
+        runtime=minutes_for_10000(480),
         gpu=1,
     params:
         recipe=recipe("affinity", "walk"),
@@ -106,7 +106,7 @@ rule affinity_pseudo:
     threads: 16
     resources:
         mem_mb=memory(8000),
-        runtime=minutes(720),
+        runtime=minutes_for_10000(720),
     params:
         recipe=recipe("affinity", "pseudo"),
         code=code("wsss.crf.pseudo", f"{AFFINITY}/pseudo.{{split}}{{shard}}.h5"),

@@ -17,7 +17,7 @@ rule cam_extract:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=minutes(480),
+        runtime=minutes_for_10000(480),
         gpu=1,
     params:
         recipe=recipe("cam"),

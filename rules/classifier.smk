@@ -19,7 +19,7 @@ rule classifier_train:
     threads: eight_for_each(classifier_gpus)
     resources:
         mem_mb=memory(8000, classifier_gpus),
-        runtime=minutes(1440),
+        runtime=minutes_for_10000(1440),
         gpu=classifier_gpus,
         nodes=1,
     params:
@@ -51,7 +51,7 @@ rule classifier_evaluate:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=minutes(240),
+        runtime=minutes_for_10000(240),
         gpu=1,
     params:
         code=code(

@@ -1,5 +1,6 @@
 """Configuration, recipes and code digests as params, and input functions."""
 
+import functools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from wsss.core.errors import UserError
 from wsss.core.gpu import gpu_required, visible_gpus
 from wsss.core.recipe import canonical_json, did_you_mean
 from wsss.core.run_card_file import read_card
-from wsss.data.layout import source_files
+from wsss.data.layout import image_count, source_files
 
 # Jobs run the Python that runs Snakemake, also when its environment is not activated.
 os.environ.update(
@@ -242,6 +243,27 @@ def memory(megabytes, gpus=lambda wildcards: 1):
 def minutes(time):
     """runtime that grows with each retry."""
     return lambda wildcards, attempt: time * attempt
+
+
+def minutes_for_10000(time):
+    """runtime that grows with the images of the job's split (or of train), and each retry.
+
+    Half an hour at least, and as for 10,000 images where their list cannot be read.
+    """
+
+    def runtime(wildcards, attempt):
+        images = count_images(wildcards.dataset, wildcards.get("split", "train"))
+        if wildcards.get("shard"):
+            images /= CONFIG.shards
+        return max(30, round(time * images / 10_000)) * attempt
+
+    return runtime
+
+
+@functools.cache
+def count_images(dataset, split):
+    recipe = CONFIG.dataset.get(dataset)
+    return (recipe and image_count(recipe, split)) or 10_000
 
 
 def maps_for_pseudo_masks(wildcards):

@@ -21,7 +21,7 @@ rule crf_refine:
     threads: 16
     resources:
         mem_mb=memory(8000),
-        runtime=minutes(720),
+        runtime=minutes_for_10000(720),
     params:
         recipe=recipe("crf"),
         code=code("wsss.crf.refine", REFINED),

@@ -15,7 +15,7 @@ rule data_images:
     threads: 4
     resources:
         mem_mb=memory(4000),
-        runtime=minutes(60),
+        runtime=minutes_for_10000(60),
     params:
         recipe=recipe("dataset"),
         code=code("wsss.data.prepare", "results/{dataset}/data/{split}.h5"),
@@ -41,7 +41,7 @@ rule data_masks:
     threads: 4
     resources:
         mem_mb=memory(4000),
-        runtime=minutes(60),
+        runtime=minutes_for_10000(60),
     params:
         recipe=recipe("dataset"),
         code=code("wsss.data.prepare", "results/{dataset}/data/{split}.{purpose}.h5"),
@@ -72,7 +72,7 @@ rule weights_fetch:
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=minutes(60),
+        runtime=minutes_for_10000(60),
     message:
         "Download the pretrained weights {wildcards.model}."
     shell:

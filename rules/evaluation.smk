@@ -17,7 +17,7 @@ rule evaluation_maps:
     threads: 1
     resources:
         mem_mb=memory(4000),
-        runtime=minutes(120),
+        runtime=minutes_for_10000(120),
     params:
         recipe=EVALUATION.to_json(),
         code=code(
@@ -51,7 +51,7 @@ rule evaluation_priors:
     threads: 1
     resources:
         mem_mb=memory(4000),
-        runtime=minutes(120),
+        runtime=minutes_for_10000(120),
     params:
         recipe=CONFIG.evaluation.to_json(),
         code=code(
@@ -89,7 +89,7 @@ rule evaluation_masks:
     threads: 1
     resources:
         mem_mb=memory(4000),
-        runtime=minutes(120),
+        runtime=minutes_for_10000(120),
     params:
         recipe=evaluation_of,
         masks=each("--predictions", "masks"),

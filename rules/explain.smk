@@ -17,7 +17,7 @@ rule explain_maps:
     threads: 8
     resources:
         mem_mb=memory(8000),
-        runtime=minutes(720),
+        runtime=minutes_for_10000(720),
         gpu=1,
     params:
         recipe=recipe("explain", "maps"),
@@ -51,7 +51,7 @@ rule explain_metrics:
     threads: 8
     resources:
         mem_mb=memory(8000),
-        runtime=minutes(480),
+        runtime=minutes_for_10000(480),
         gpu=1,
     params:
         code=code("wsss.explain.masking", f"{EXPLAIN}/explain.{{split}}.eval.json"),
@@ -79,7 +79,7 @@ rule explain_localization:
     threads: 1
     resources:
         mem_mb=memory(4000),
-        runtime=minutes(240),
+        runtime=minutes_for_10000(240),
     params:
         recipe=recipe("explain", "localization"),
         code=code(

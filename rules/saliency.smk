@@ -17,7 +17,7 @@ rule saliency_train_c2am:
     threads: 8
     resources:
         mem_mb=memory(12000),
-        runtime=minutes(1440),
+        runtime=minutes_for_10000(1440),
         gpu=1,
     params:
         recipe=recipe("saliency", "c2am"),
@@ -47,7 +47,7 @@ rule saliency_c2am:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=minutes(480),
+        runtime=minutes_for_10000(480),
         gpu=1,
     params:
         recipe=recipe("saliency", "maps"),
@@ -76,7 +76,7 @@ rule saliency_masks:
     threads: 16
     resources:
         mem_mb=memory(8000),
-        runtime=minutes(720),
+        runtime=minutes_for_10000(720),
     params:
         recipe=recipe("saliency", "masks"),
         code=code("wsss.crf.pseudo", f"{SALIENCY}/c2am.masks.train{{shard}}.h5"),
@@ -103,7 +103,7 @@ rule saliency_train:
     threads: eight_for_each(gpus)
     resources:
         mem_mb=memory(12000, gpus),
-        runtime=minutes(1440),
+        runtime=minutes_for_10000(1440),
         gpu=gpus,
         nodes=1,
     params:
@@ -134,7 +134,7 @@ rule saliency_predict:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=minutes(480),
+        runtime=minutes_for_10000(480),
         gpu=1,
     params:
         recipe=recipe("saliency", "predict"),

@@ -19,7 +19,7 @@ rule segmentation_train:
     threads: eight_for_each(gpus)
     resources:
         mem_mb=memory(12000, gpus),
-        runtime=minutes(2880),
+        runtime=minutes_for_10000(2880),
         gpu=gpus,
         nodes=1,
     params:
@@ -75,7 +75,7 @@ rule segmentation_predict:
     threads: 8
     resources:
         mem_mb=memory(6000),
-        runtime=minutes(480),
+        runtime=minutes_for_10000(480),
         gpu=1,
     params:
         recipe=recipe("segmentation", "predict"),

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from wsss.core.errors import UserError
-from wsss.data.layout import source_files
+from wsss.data.layout import image_count, source_files
 from wsss.data.recipe import parse
 
 
@@ -48,3 +48,13 @@ def test_a_missing_source_is_left_to_the_job_that_tells_it(folder, folder_recipe
         sources("train", **folder_recipe | {"root": "/nowhere/at/all"})
     with pytest.raises(UserError, match=r"root: '\$X': write an environment variable as \${X}"):
         sources("train", **folder_recipe | {"root": "$X"})
+
+
+def test_images_are_counted_by_the_list(folder, folder_recipe):
+    (folder / "train.txt").write_text("a\n\nb.jpg\nc\n")
+    (folder / "val.txt").unlink()
+    recipe = parse(json.dumps(folder_recipe))
+    assert image_count(recipe, "train") == 3
+    assert image_count(recipe, "val") is None
+    generated = parse(json.dumps({"kind": "toy", "train": 5, "val": 2}))
+    assert (image_count(generated, "train"), image_count(generated, "val")) == (5, 2)

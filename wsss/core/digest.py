@@ -72,11 +72,12 @@ def _module_digest(module: str) -> str:
     return hashlib.sha256(ast.dump(_tree(module)).encode()).hexdigest()
 
 
-def _imports(module: str) -> list[str]:
+@cache
+def _imports(module: str) -> tuple[str, ...]:
     names = []
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names if alias.name.startswith("wsss.")]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "wsss":
             names += [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
-    return [name for name in names if _path(name) is not None]
+    return tuple(name for name in names if _path(name) is not None)

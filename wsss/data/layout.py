@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsss.core.environment import expand
 from wsss.core.errors import UserError
+from wsss.core.id_list import read_list
 from wsss.data.recipe import VOC_CLASSES, FolderData, Purpose, Split, ToyData, VocData
 
 
@@ -59,6 +60,16 @@ def source_files(
     else:
         files = [m.listing for key, m in layout.masks.items() if key == (split, purpose)]
     return list(dict.fromkeys(str(file) for file in files if file.is_file()))
+
+
+def image_count(recipe: ToyData | VocData | FolderData, split: Split) -> int | None:
+    """How many images a split's list names; None where it cannot be read."""
+    if isinstance(recipe, ToyData):
+        return recipe.train if split == "train" else recipe.val
+    try:
+        return len(read_list(find_layout(recipe).lists[split]))
+    except UserError:
+        return None
 
 
 def _voc(recipe: VocData, root: Path) -> Layout:
