@@ -62,6 +62,7 @@ class Config(BaseModel):
     )
     track_code: bool = Field(
         True,
+        strict=False,  # Snakemake hands on `--config track_code=false` as a word
         description="false: a change of code reruns nothing; `wsss status` lists what is stale.",
     )
 

@@ -289,6 +289,10 @@ def test_a_mistake_is_one_clear_line(name):
     assert len(message.splitlines()) == 1, message
 
 
+def test_track_code_from_the_command_line_is_a_truth_value():
+    assert parse(changed("track_code", "false")).track_code is False
+
+
 def test_seeds_from_the_command_line_are_numbers():
     assert parse(changed("seeds", ["0", "2"])).seeds == [0, 2]
 
