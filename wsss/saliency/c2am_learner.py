@@ -37,7 +37,9 @@ class C2amLearner(Learner):
         """The loss of images (b, 3, H, W), and of hints (b, H, W) uint8 if the recipe has any."""
         images, *rest = batch
         found = self.network(images)
-        terms = contrast(disentangle(found.features, found.logits), self.recipe.rank_decay)
+        # bfloat16 rounds the highest cosine, 0.9995, to 1, where SimMin is infinite.
+        with torch.autocast(images.device.type, enabled=False):
+            terms = contrast(disentangle(found.features, found.logits), self.recipe.rank_decay)
         loss = sum(terms.values())
         logs = {name: term.detach() for name, term in terms.items()}
         if self.recipe.hints is not None:
