@@ -36,8 +36,9 @@ def train_network(
     read.
     weights: the file of recipe.backbone.weights; None exactly if that is null.
     Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
-    Raises UserError before training for masks of other images, of other classes, or of one side
-    only, for tiny images, unfit weights and too few images for a batch; and where it diverges.
+    Raises UserError before training for masks of another split, of other sizes, of other classes,
+    without an image, or of one side only; for tiny images, backbones that the network cannot have,
+    unfit weights and too few images for a batch; and where the training diverges.
     """
     torch.set_num_threads(threads)
     dataset = MaskedImages(images, masks, TrainTransform(recipe.augment, recipe.backbone))
