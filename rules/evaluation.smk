@@ -81,7 +81,7 @@ rule evaluation_masks:
         f"{SEED}/{{above}}/log/{{file}}.eval.benchmark.tsv"
     wildcard_constraints:
         file=(
-            r"labels\.train|pseudo\.(train|val)"
+            r"(c2am\.masks|labels)\.train|pseudo\.(train|val)"
             rf"|({'|'.join(tree.REFINED)})\.(train|val)\.crf-[a-z0-9+-]+"
         ),
     conda:

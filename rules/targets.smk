@@ -29,14 +29,16 @@ def makes(experiment, name):
     """Whether the experiment's recipes make a file of this name, where it has the stage."""
     if name in ("labels", "walk"):
         return not is_direct(experiment)
-    if name == "saliency" and experiment.saliency != "none":
+    if name in ("saliency", "c2am.masks") and experiment.saliency != "none":
         return CONFIG.saliency[experiment.saliency].network is not None
     return True
 
 
 def maker(experiment, name):
-    """The experiment in whose folders a file of this name is: C²AM's maps may be a teacher's."""
-    return wsss_config.with_c2am(CONFIG, experiment) if name == "c2am" else experiment
+    """The experiment in whose folders a file of this name is: C²AM's may be a teacher's."""
+    if name in ("c2am", "c2am.masks"):
+        return wsss_config.with_c2am(CONFIG, experiment)
+    return experiment
 
 
 def judged(experiment, column, split):
@@ -55,7 +57,7 @@ def judged(experiment, column, split):
 def made(experiment, seed, column, split):
     """The eval.json that a column would have, or None where nothing makes its file."""
     name = column.partition(".crf-")[0]
-    if not makes(experiment, name) or (name == "labels" and split != "train"):
+    if not makes(experiment, name) or (name in tree.OF_TRAIN and split != "train"):
         return None
     return tree.evaluated(maker(experiment, name), seed, column, split)
 
@@ -104,7 +106,7 @@ def wanted(experiment, column):
 
 
 def all_evaluations():
-    priors = evaluations([*THRESHOLDED, "labels", "pseudo"])
+    priors = evaluations([*THRESHOLDED, *tree.OF_TRAIN, "pseudo"])
     reported = evaluations(
         [CLASSIFIER, "prediction", "explain", "localization"], ["val"]
     )
@@ -289,7 +291,7 @@ def gallery_columns(wildcards):
         place = tree.folder(maker(experiment, name), seed, stage)
         if place is None or not makes(experiment, name):
             continue
-        if name == "labels" and split != "train":
+        if name in tree.OF_TRAIN and split != "train":
             continue
         file = parts(f"{place}/{name}.{split}")
         column = {"title": titles.get(name, name), "file": file}

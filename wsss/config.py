@@ -26,7 +26,7 @@ from wsss.explain.recipe import ExplainRecipe
 from wsss.report.recipe import WITHOUT_MASKS, GalleryRecipe, Metric, TableRecipe
 from wsss.saliency.recipe import SaliencyRecipe
 from wsss.segmentation.recipe import SegmentationRecipe
-from wsss.tree import EVALUATED, REFINED, RESERVED, TIMED
+from wsss.tree import EVALUATED, OF_TRAIN, REFINED, RESERVED, TIMED
 
 NAME = re.compile(r"[a-z0-9][a-z0-9+-]*")
 
@@ -345,8 +345,8 @@ def _column_problem(config: Config, table: TableRecipe, column: str) -> str | No
     shown = table.column(column)
     if shown.file.partition(".crf-")[0] not in EVALUATED:
         return f"nothing makes it{did_you_mean(shown.file, list(EVALUATED))}"
-    if shown.file == "labels" and table.split != "train":
-        return "affinity labels are made of train only; set split: train, or leave the column out"
+    if shown.file in OF_TRAIN and table.split != "train":
+        return "these masks are made of train only; set split: train, or leave the column out"
     if shown.file not in WITHOUT_MASKS:
         problem = _file_problem(config, shown.file)
         if problem:

@@ -19,6 +19,7 @@ MAKERS = {
 }
 # What evaluations tell of: files, the CAMs with saliency as their background, image-level scores.
 EVALUATED = MAKERS | {
+    "c2am.masks": "saliency",
     "cam+saliency": "saliency",
     "classifier": "classifier",
     "explain": "explain",
@@ -26,6 +27,8 @@ EVALUATED = MAKERS | {
 }
 # By a crf, as a column.
 REFINED = ("cam", "c2am", "saliency", "walk", "pseudo", "prediction", "explained")
+# Made of train only: networks learn from them.
+OF_TRAIN = ("c2am.masks", "labels")
 RESERVED = {"none", "explain", "data", "ground-truth", "tables", "galleries", "weights", "log"}
 
 

@@ -64,8 +64,3 @@ def test_maps_of_classes_are_not_exported_as_saliency(split, tmp_path):
     with pytest.raises(UserError, match="has maps of red, blue; give saliency maps"):
         call("export", "--maps", split.maps, "--out", tmp_path / "pngs")
     assert not (tmp_path / "pngs").exists()
-
-
-@pytest.mark.parametrize("command", ["train-c2am", "c2am", "masks", "train", "predict", "export"])
-def test_help_has_an_example(command):
-    assert f"wsss saliency {command}" in call(command, "--help").output

@@ -1,4 +1,5 @@
 import io
+import math
 
 import numpy as np
 import pytest
@@ -93,6 +94,19 @@ def test_the_loss_takes_every_value_of_the_recipe():
     expected = sim_max(f, 0.7) + sim_max(b, 0.7) + sim_min(b, f)
     torch.testing.assert_close(loss, expected + 2.5 * hint_loss(logits, right, 0.3))
     assert logs["hinted"] == 0.5
+
+
+def test_in_bfloat16_the_losses_keep_their_precision():
+    recipe = tiny(hints=False)
+    learner = C2amLearner(C2am(recipe.backbone), recipe)
+    images = torch.randn(1, 3, 48, 48).repeat(4, 1, 1, 1)
+    torch.nn.init.zeros_(learner.network.norm.weight)  # p is ½: both sides are the same features
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, logs = learner.loss([images])
+        features, logits = learner.network(images)
+    assert logs["apart"].item() == pytest.approx(-math.log(1 - 0.9995), rel=1e-3)
+    f, b = disentangle(features, logits)
+    torch.testing.assert_close(loss, sim_max(f, 0.25) + sim_max(b, 0.25) + sim_min(b, f))
 
 
 def test_the_border_is_four_of_28_cells():

@@ -147,6 +147,11 @@ TINY = {
                 "localization:pxap",
             ],
         },
+        "taught": {
+            "split": "train",
+            "experiments": ["full", "salient"],
+            "columns": ["c2am.masks", "c2am.masks:recall", "labels", "labels:labelled"],
+        },
     },
     "galleries": {"images": 2},
 }

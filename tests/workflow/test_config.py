@@ -220,7 +220,23 @@ MISTAKES = {
     "affinity labels of val": (
         "tables.stages.columns",
         ["labels"],
-        "tables.stages.columns: 'labels': affinity labels are made of train only; set split: train",
+        "tables.stages.columns: 'labels': these masks are made of train only; set split: train, or "
+        "leave the column out",
+    ),
+    "masks of C²AM of val": (
+        "tables.stages.columns",
+        ["c2am.masks"],
+        "tables.stages.columns: 'c2am.masks': these masks are made of train only; set split: train",
+    ),
+    "masks of C²AM have no gaps": (
+        "tables.stages",
+        {"experiments": ["vanilla"], "columns": ["c2am.masks:labelled"], "split": "train"},
+        "tables.stages.columns: 'c2am.masks:labelled': no 'labelled' is measured of this file",
+    ),
+    "masks of C²AM behind a crf": (
+        "tables.stages.columns",
+        ["c2am.masks.crf-labels"],
+        "tables.stages.columns: 'c2am.masks.crf-labels': a crf refines cam, c2am, saliency, walk",
     ),
     "measure of saliency for classes": (
         "tables.stages.columns",

@@ -264,7 +264,8 @@ def test_a_network_with_a_teacher_shares_its_c2am(finished):
     pupil = put(finished.data, ("saliency", "pupil"), {"teacher": "c2am-h", "network": network})
     chosen = {"dataset": "toy", "classifier": "one", "cam": "single", "saliency": "pupil"}
     data = put(pupil, ("experiments", "taught"), chosen)
-    data = put(data, ("tables", "stages", "experiments"), ["salient", "taught"])
+    for table in ("stages", "taught"):
+        data = put(data, ("tables", table, "experiments"), ["salient", "taught"])
     seconds = {"kind": "seconds", "experiments": ["salient", "taught"], "columns": ["saliency"]}
     finished.write(put(data, ("tables", "seconds"), seconds))
     dry = finished.snakemake("--dry-run", "--printshellcmds", "all")
@@ -278,13 +279,16 @@ def test_a_network_with_a_teacher_shares_its_c2am(finished):
     commands = [line for line in dry.stdout.splitlines() if "python -m wsss" in line]
     train = next(line for line in commands if f"--out {place}/pupil/network.safetensors" in line)
     assert f"--masks {place}/c2am-h/c2am.masks.train.h5" in train
-    stages, times = (
-        next(line for line in commands if f"{t}.csv" in line) for t in ("stages", "seconds")
-    )
-    cells = {row["name"]: row["cells"] for row in spec_of(stages)["rows"]}
-    assert cells["taught"]["c2am:mae"] == cells["salient"]["c2am:mae"] != []
-    assert cells["taught"]["saliency"] == [f"{place}/pupil/saliency.val.eval.json"]
-    (jobs,) = {row["name"]: row["cells"] for row in spec_of(times)["rows"]}["taught"]["saliency"]
+    cells = {}
+    for table in ("stages", "taught", "seconds"):
+        command = next(line for line in commands if f"{table}.csv" in line)
+        cells[table] = {row["name"]: row["cells"] for row in spec_of(command)["rows"]}
+    assert cells["stages"]["taught"]["c2am:mae"] == cells["stages"]["salient"]["c2am:mae"] != []
+    assert cells["stages"]["taught"]["saliency"] == [f"{place}/pupil/saliency.val.eval.json"]
+    teacher = [f"{place}/c2am-h/c2am.masks.train.eval.json"]
+    assert cells["taught"]["taught"]["c2am.masks"] == teacher
+    assert cells["taught"]["salient"]["c2am.masks"] == teacher
+    (jobs,) = cells["seconds"]["taught"]["saliency"]
     assert {file.removeprefix(place).removesuffix(".benchmark.tsv") for file in jobs} == {
         *(f"/c2am-h/log/{job}" for job in ("c2am", "c2am.train", "c2am.masks.train")),
         *(f"/pupil/log/{job}" for job in ("network", "saliency.train")),

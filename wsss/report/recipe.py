@@ -64,9 +64,10 @@ class TableRecipe(Recipe):
     experiments: list[str] = Field(min_length=1, description="Rows, in this order.")
     columns: list[str] = Field(
         min_length=1,
-        description="Evaluated files such as cam, cam.crf-labels, c2am, saliency, cam+saliency, "
-        "labels, walk, pseudo, prediction, classifier, explained, explain or localization; each "
-        "may name a metric of its own, as in cam:fp. For kind seconds the names of stages.",
+        description="Evaluated files such as cam, cam.crf-labels, c2am, c2am.masks, saliency, "
+        "cam+saliency, labels, walk, pseudo, prediction, classifier, explained, explain or "
+        "localization; each may name a metric of its own, as in cam:fp. For kind seconds the names "
+        "of stages.",
     )
     split: Literal["train", "val"] = Field(
         "val", description="The split whose evaluations are shown."

@@ -26,7 +26,8 @@ class Found(NamedTuple):
 class C2am(nn.Module):
     """Features of the last two stages, and a 3×3 convolution with BatchNorm on them.
 
-    Where the last stage is coarser it is brought to the grid of the one before.
+    Where the last stage is coarser it is brought to the grid of the one before. Raises UserError
+    for what timm cannot build.
     """
 
     def __init__(self, backbone: Backbone):
@@ -39,7 +40,10 @@ class C2am(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Found:
-        """The features, and the logits of what is foreground, both in float32."""
+        """The features of normalised images, and the logits of one side, both in float32.
+
+        The grid has ⌈H/s⌉ × ⌈W/s⌉ places, with s the stride of the last stage but one.
+        """
         before, last = self.backbone(images.contiguous(memory_format=torch.channels_last))[-2:]
         with torch.autocast(images.device.type, enabled=False):
             before, last = before.float(), last.float()

@@ -34,10 +34,15 @@ class C2amLearner(Learner):
         self.border.zero_()
 
     def loss(self, batch: Sequence[Tensor]) -> tuple[Float[Tensor, ""], dict[str, Any]]:
-        """The loss of images (b, 3, H, W), and of hints (b, H, W) uint8 if the recipe has any."""
+        """The loss of images (b, 3, H, W), normalised, and of hints if the recipe has any.
+
+        Hints are (b, H, W) uint8 in steps of 1/254; 255 is padding.
+        """
         images, *rest = batch
         found = self.network(images)
-        terms = contrast(disentangle(found.features, found.logits), self.recipe.rank_decay)
+        # bfloat16 rounds the highest cosine, 0.9995, to 1, where SimMin is infinite.
+        with torch.autocast(images.device.type, enabled=False):
+            terms = contrast(disentangle(found.features, found.logits), self.recipe.rank_decay)
         loss = sum(terms.values())
         logs = {name: term.detach() for name, term in terms.items()}
         if self.recipe.hints is not None:

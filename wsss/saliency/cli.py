@@ -108,7 +108,8 @@ def masks_command(
 @app.command(
     "train",
     epilog="Example: wsss saliency train --images train.h5 --masks c2am.masks.train.h5 --seed 0 "
-    '--recipe \'{"architecture": "unet"}\' --threads 2 --out network.safetensors',
+    '--recipe \'{"architecture": "unet", "training": {"batch_size": 10}}\' '
+    "--weights resnet50.safetensors --threads 2 --out network.safetensors",
 )
 def train_command(
     images: ImageOption,

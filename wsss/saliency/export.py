@@ -19,7 +19,8 @@ def export(maps: Sequence[Path], out: Path, *, overwrite: bool = False) -> int:
     """Write `out`/<id>.png for each map: 8-bit grey at the image's size; returns how many.
 
     A pixel is round(255 · s), the form in which PoolNet, EPS and others exchange saliency.
-    UserError for maps of classes, and for a folder that holds anything, unless `overwrite`.
+    What lies outside [0, 1] is cut; an image without a map is 0. UserError for maps of classes, for
+    no maps file, and for a folder that holds anything, unless `overwrite`.
     """
     with MapReader(maps) as reader:
         if reader.header.classes != SALIENT:

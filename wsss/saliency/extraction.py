@@ -38,7 +38,8 @@ def extract_c2am(
     ReLU of the logits (of their negative, where training found the sides swapped), averaged over
     scales and flips on the grid ((H − 1) // s + 1, (W − 1) // s + 1) with s = recipe.map_stride,
     divided by (its maximum + 1e-5). No label of the images is read. shard: the part of them that
-    is meant.
+    is meant. Raises UserError where `model` is no whole model file of C²AM, or `images` no whole
+    images file.
     """
     torch.set_num_threads(threads)
     trained = load_c2am(model)
@@ -63,9 +64,11 @@ def extract_network(
     threads: int,
     out: Path,
 ) -> None:
-    """Write a saliency network's probabilities to `out`: class 1, "salient", of 8 bits.
+    """Write a saliency network's map of each image to `out`: class 1, "salient", in [0, 1], 8 bits.
 
-    The sigmoid of each scale and flip, averaged on the same grid as C²AM's maps.
+    The sigmoid of each scale and flip, averaged on the same grid as C²AM's maps. No label of the
+    images is read. shard: the part of them that is meant. Raises UserError where `model` is no
+    whole model file of a saliency network, or `images` no whole images file.
     """
     torch.set_num_threads(threads)
     trained = load_saliency_network(model)

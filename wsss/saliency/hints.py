@@ -36,7 +36,10 @@ def hint_map(record: MapRecord) -> UInt8[np.ndarray, "H W"]:
 def hinted(
     hints: UInt8[Tensor, "b H W"], size: tuple[int, int], threshold: float
 ) -> Bool[Tensor, "b 1 h w"]:
-    """Where hints, resized to `size`, reach the threshold; padding (255) is no hint."""
+    """Where hints (in steps of 1/254), resized to `size`, reach the threshold, which is in [0, 1].
+
+    Padding (255) is no hint.
+    """
     values = torch.where(hints == IGNORE, 0, hints).float()[:, None] / STEPS
     # antialias: places between the grid's points count, as they do for the network.
     small: Float[Tensor, "b 1 h w"] = F.interpolate(

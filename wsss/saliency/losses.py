@@ -67,7 +67,10 @@ def hint_loss(
     hinted: Bool[Tensor, "b 1 h w"],
     label_smoothing: float | int,
 ) -> Float[Tensor, ""]:
-    """Mean over the hinted places of the cross entropy with 1 − ε/2; 0 where nothing is hinted."""
+    """Mean over the hinted places of the cross entropy of σ(logits) with 1 − ε/2.
+
+    label_smoothing: ε, in [0, 1). 0 where nothing is hinted, and no gradient then.
+    """
     target = torch.full_like(logits, 1 - label_smoothing / 2)
     each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return (each * hinted).sum() / hinted.sum().clamp(min=1)

@@ -20,7 +20,7 @@ from wsss.saliency.recipe import NetworkTrain
 def saliency_loss(
     logits: Float[Tensor, "b 1 h w"], masks: UInt8[Tensor, "b H W"]
 ) -> Float[Tensor, ""]:
-    """Mean binary cross entropy over the pixels that are 0 or 1; 255 does not count.
+    """Mean binary cross entropy of σ(logits), enlarged, over the pixels of 0 or 1; 255 is left out.
 
     The published loss is the sum: Adam does not tell them apart. 0 where no pixel counts.
     """

@@ -80,7 +80,7 @@ class C2amTrain(Recipe):
 
 
 class SaliencyMaps(Recipe):
-    """How a trained C²AM gives maps."""
+    """How a trained C²AM, or a saliency network, gives maps."""
 
     scales: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (0.5, 1.0, 1.5, 2.0), min_length=1, description="Factors of the image's size."

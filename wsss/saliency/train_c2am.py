@@ -54,7 +54,8 @@ def train(
     Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
     Raises UserError before training for hints of another split, of other classes, of other sizes,
     with a background channel or outside [0, 1], that lack an image, or that say nothing; for tiny
-    images, unfit weights and too few images for a batch; and where a training diverges.
+    images, backbones without maps of several stages, unfit weights and too few images for a batch;
+    and where the training diverges.
     """
     given = [hints] if isinstance(hints, Path) else list(hints or ())
     if bool(recipe.hints) != bool(given):

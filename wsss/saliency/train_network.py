@@ -38,8 +38,9 @@ def train_network(
     weights: the file of recipe.backbone.weights; None exactly if that is null.
     gpus: as of `train_to_file`; they share each batch.
     Same recipe, inputs, seed, threads and GPUs: same bytes of `out`, also after a resumption.
-    Raises UserError before training for masks of other images, of other classes, or of one side
-    only, for tiny images, unfit weights and too few images for a batch; and where it diverges.
+    Raises UserError before training for masks of another split, of other sizes, of other classes,
+    without an image, or of one side only; for tiny images, backbones that the network cannot have,
+    unfit weights and too few images for a batch; and where the training diverges.
     """
     torch.set_num_threads(threads)
     dataset = MaskedImages(images, masks, TrainTransform(recipe.augment, recipe.backbone))
