@@ -1,11 +1,16 @@
+import io
 import math
 
 import numpy as np
 import pytest
+import timm
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 
 from wsss.core.errors import UserError
-from wsss.core.store import Header, ImageReader, MapReader, MaskWriter
+from wsss.core.model_file import read_model
+from wsss.core.store import Header, ImageReader, ImageRecord, ImageWriter, MapReader, MaskWriter
 from wsss.nn.recipe import Backbone, LongSide
 from wsss.saliency.extraction import extract_network
 from wsss.saliency.network_learner import SaliencyLearner, saliency_loss
@@ -60,6 +65,52 @@ def test_same_seed_same_bytes(architecture, split, masks, tmp_path):
     assert run(split, masks, tmp_path / "b.safetensors", recipe) == first
 
 
+def test_resumed_it_has_the_bytes_of_an_uninterrupted_run(split, masks, tmp_path, monkeypatch):
+    whole = run(split, masks, tmp_path / "whole.safetensors", tiny())
+    loss = SaliencyLearner.loss
+
+    def killed_in_epoch_2(self, batch):
+        if self.current_epoch == 1:
+            raise KeyboardInterrupt
+        return loss(self, batch)
+
+    out = tmp_path / "network.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(SaliencyLearner, "loss", killed_in_epoch_2)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            run(split, masks, out, tiny())
+    assert not out.exists()
+    epochs = []
+    monkeypatch.setattr(
+        SaliencyLearner,
+        "loss",
+        lambda self, batch: epochs.append(self.current_epoch) or loss(self, batch),
+    )
+    assert run(split, masks, out, tiny()) == whole
+    assert set(epochs) == {1}  # the first was not trained again
+
+
+def test_accumulated_batches_make_one_step_of_their_mean(split, masks, tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    save_file(timm.create_model("resnet10t").state_dict(), weights)
+    fixed = Backbone(name="resnet10t", batch_norm="eval", weights=str(weights))
+
+    def trained(batch_size, accumulate):
+        plain = {"epochs": 1, "batch_size": batch_size, "accumulate": accumulate}
+        optimizer = NetworkOptimizer(name="sgd", lr=0.1, weight_decay=0)
+        training = NetworkTraining(**plain, optimizer=optimizer)
+        recipe = tiny("poolnet").model_copy(update={"backbone": fixed, "training": training})
+        out = tmp_path / f"{batch_size}-{accumulate}.safetensors"
+        options = {"weights": weights, "seed": 1, "threads": 1, "out": out}
+        train_network(recipe, split.images, masks, **options)
+        return read_model(out, "saliency")[0]["score.bias"].item()
+
+    at_once = trained(10, 1)
+    assert at_once != 0  # where it starts
+    assert trained(2, 5) == pytest.approx(at_once, rel=1e-3)
+    assert trained(2, 1) == pytest.approx(5 * at_once, rel=0.3)  # five steps
+
+
 def test_it_learns_the_masks(split, masks, tmp_path):
     model = tmp_path / "network.safetensors"
     run(split, masks, model, tiny(epochs=25))
@@ -102,6 +153,19 @@ def test_masks_of_other_images_are_told_before_training(
     masks = write_masks(tmp_path / "m.h5", split, **changes)
     with pytest.raises(UserError, match=message):
         run(split, masks, tmp_path / "network.safetensors", tiny())
+
+
+def test_tiny_images_are_told_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsss.saliency.train_network.train_to_file", None)
+    images, masks, png = tmp_path / "train.h5", tmp_path / "m.h5", io.BytesIO()
+    Image.fromarray(np.zeros((15, 40, 3), np.uint8)).save(png, format="PNG")
+    with ImageWriter(images, Header("images", "train", ("red",))) as writer:
+        writer.add(ImageRecord("a", png.getvalue(), (15, 40), np.ones(1, np.uint8)))
+    with MaskWriter(masks, Header("masks", "train", ("salient",))) as writer:
+        writer.add("a", np.eye(15, 40, dtype=np.uint8))
+    options = {"weights": None, "seed": 0, "threads": 1, "out": tmp_path / "network.safetensors"}
+    with pytest.raises(UserError, match=r"image 'a' \(40×15 pixels\) is smaller than 16 pixels"):
+        train_network(tiny(), images, masks, **options)
 
 
 @pytest.mark.parametrize("value", [0, 1])
