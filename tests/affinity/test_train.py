@@ -110,6 +110,24 @@ def test_labels_of_other_images_are_refused(
         )
 
 
+def test_labels_without_a_boundary_are_refused(files, weights, tmp_path, network_recipe):
+    with MaskReader(files.labels) as labels:
+        with MaskWriter(tmp_path / "labels.h5", labels.header) as writer:
+            for i, (name, mask) in enumerate(labels):
+                mask[mask != 0] = 255  # constant saliency gives such labels
+                writer.add(name, mask * 0 + 1 if i else mask)
+    with pytest.raises(UserError, match=r"labels\.h5: no image has two labels"):
+        train(
+            network_recipe(),
+            files.images,
+            tmp_path / "labels.h5",
+            weights=weights,
+            seed=0,
+            threads=1,
+            out=tmp_path / "model.safetensors",
+        )
+
+
 def test_missing_weights_are_refused(files, tmp_path, network_recipe):
     with pytest.raises(UserError, match="give its file as --weights"):
         run(files, None, tmp_path / "model.safetensors", network_recipe())

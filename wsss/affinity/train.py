@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,8 +15,10 @@ from wsss.affinity.loss import affinity_loss
 from wsss.affinity.network import AffinityNet
 from wsss.affinity.recipe import STRIDE, NetworkRecipe
 from wsss.core.errors import UserError
+from wsss.core.images import IGNORE
 from wsss.core.optimizer import build_optimizer, parameter_groups, poly
 from wsss.core.random import mix
+from wsss.core.store import MaskReader
 from wsss.core.train import Learner
 from wsss.nn.backbones import initialise
 from wsss.nn.datasets import MaskedImages
@@ -72,8 +75,8 @@ def train(
     used. weights: the file of recipe.backbone.weights.
     gpus: as of `train_to_file`; they share each batch.
     Same recipe, inputs, seed, threads and GPUs: same bytes of `out`, also after a resumption.
-    Raises UserError for files that do not fit each other, unfit weights, and a training that
-    diverges.
+    Raises UserError for files that do not fit each other, labels without a boundary, unfit weights,
+    and a training that diverges.
     """
     torch.set_num_threads(threads)
     transform = TrainTransform(recipe.augment, recipe.backbone)
@@ -82,6 +85,7 @@ def train(
         raise UserError(
             f"{dataset.masks.paths[0]}: its classes are not those of {images}; make them again"
         )
+    _require_boundaries(dataset.masks)
     torch.manual_seed(mix(seed, "initialise"))
     network = AffinityNet(recipe.backbone)
     initialise(network.backbone, recipe.backbone, weights)
@@ -97,4 +101,16 @@ def train(
         out=out,
         gpus=gpus,
         about=lambda: {"classes": list(dataset.masks.header.classes)},
+    )
+
+
+def _require_boundaries(labels: MaskReader) -> None:
+    """UserError where no image has two labels, such as for maps or saliency that are constant."""
+    with labels:  # closed again before the loader's workers start
+        if any(np.unique(mask[mask != IGNORE]).size > 1 for _, mask in labels):
+            return
+    raise UserError(
+        f"{labels.paths[0]}: no image has two labels, so there is no boundary to learn; look at "
+        "the maps and the saliency that they were made from, and at labels.foreground, "
+        "labels.background and labels.salient"
     )
