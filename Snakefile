@@ -6,9 +6,15 @@
 #   results/<dataset>/seed<n>/<classifier>/explain/<explain>/                       explaining methods
 #   results/tables/<table>.{csv,md,tex}, <table>.curves.png
 #   results/galleries/<experiment>.seed<n>.<split>.png
+import gc
+
 from snakemake.utils import min_version
 
 min_version("9.27")
+
+# What is read from here to the end of this file is kept for good. Looking for garbage in it again
+# and again would take a fourth of a dry run (docs/scale.md).
+gc.disable()
 
 # A study given by --configfile stands alone: the demo's experiments must not be merged into it.
 if not workflow.overwrite_configfiles:
@@ -69,3 +75,7 @@ rule galleries:
         all_galleries(),
     message:
         "The picture galleries."
+
+
+gc.freeze()
+gc.enable()
