@@ -54,13 +54,14 @@ rule explain_metrics:
         runtime=minutes(480),
         gpu=1,
     params:
+        recipe=recipe("explain", "metrics"),
         code=code("wsss.explain.masking", f"{EXPLAIN}/explain.{{split}}.eval.json"),
         maps=each("--maps", "maps"),
     message:
         "Mask {wildcards.split} by the maps of {wildcards.explain} and see what drops."
     shell:
         "python -m wsss --log {log:q} explain metrics --model {input.model:q}"
-        " --images {input.images:q} {params.maps:q}"
+        " --images {input.images:q} {params.maps:q} --recipe {params.recipe:q}"
         " --threads {threads} --out-rows {output.rows:q} --out {output.summary:q}"
 
 

@@ -118,6 +118,28 @@ AnyExplanation = Annotated[
 ]
 
 
+class Curves(Recipe):
+    """How a class's probability falls and rises as pixels go and come (RISE, Petsiuk et al. 2018)."""
+
+    steps: int = Field(
+        20,
+        ge=1,
+        description="Parts of the pixels, which go one after the other; a detection costs 2 "
+        "(steps + 1) forward passes of an image.",
+    )
+    baseline: Literal["rise", "blur", "mean"] = Field(
+        "rise",
+        description="What is there without the pixels. rise: the mean colour where they go, the "
+        "blurred image where they come; blur, mean: that for both.",
+    )
+
+
+class MetricsRecipe(Recipe):
+    """What is measured beside the five metrics of masked images."""
+
+    curves: Curves | None = Field(None, description="Deletion and insertion; null: neither.")
+
+
 class LocalizationRecipe(Recipe):
     """How maps are scored as localization (Choe et al. 2020)."""
 
@@ -134,7 +156,8 @@ class LocalizationRecipe(Recipe):
 
 
 class ExplainRecipe(Recipe):
-    """An explaining method, and how its maps are scored as localization."""
+    """An explaining method, what its maps' metrics are, and how they are scored as localization."""
 
     maps: AnyExplanation
+    metrics: MetricsRecipe = MetricsRecipe()
     localization: LocalizationRecipe = LocalizationRecipe()

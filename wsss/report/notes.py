@@ -34,6 +34,9 @@ NAMES = {
     "aro_multi": "ARO in images with two or more detections (lower is better)",
     "f1_of_ar_ado": "harmonic mean of AR and ADO by class",
     "f1_of_ad_aro": "harmonic mean of AD and ARO by class (lower is better)",
+    "deletion": "deletion: area under the probability as the map's highest pixels go first (lower "
+    "is better)",
+    "insertion": "insertion: area under the probability as the map's highest pixels come first",
     "max_box_acc": "MaxBoxAcc: largest box at IoU 0.5, at the best threshold",
     "max_box_acc_v2": "MaxBoxAccV2: any box at IoU 0.3, 0.5, 0.7, each at its best threshold",
     "pxap": "PxAP: average precision of pixels",
