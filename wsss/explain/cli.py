@@ -96,6 +96,10 @@ def localization_command(
     masks: Annotated[Path, typer.Option("--masks", help="Ground truth, an HDF5 masks file.")],
     recipe: RecipeOption,
     out: OutOption,
+    percentile_from: Annotated[
+        Path | None,
+        typer.Option("--percentile-from", help="Scores on train whose percentile is used."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="The run's seed, for the record.")
     ] = None,
@@ -106,7 +110,7 @@ def localization_command(
     from wsss.explain.recipe import LocalizationRecipe
 
     typed = LocalizationRecipe.from_json(recipe)
-    result = localize(typed, maps, masks, seed=seed)
+    result = localize(typed, maps, masks, percentile_from=percentile_from, seed=seed)
     write_text(out, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     run_card(out, localize, typed.to_json(), started, seed=seed)
     log.info("%s: %s", out, one_line(result))

@@ -78,6 +78,7 @@ def metric_notes(
         ("image labels", maps, lambda e: e["image_labels"] or "not stated"),
         ("TTA", maps, _tta),
         ("CRF", masks, _crf),
+        ("percentile", _localized(files), _percentile),
         ("threshold", _tuned(shown), lambda e: e["threshold"]["how"]),
         ("fixed threshold", _fixed(shown), lambda e: f"{e['fixed']['threshold']:g}, not tuned"),
     ]
@@ -151,6 +152,17 @@ def _tuned(shown: dict[Column, Cells]) -> dict[str, Cells]:
         for column, cells in shown.items()
         if column.file not in WITHOUT_MASKS and column.metric not in WITHOUT_THRESHOLD
     }
+
+
+def _localized(files: dict[str, Cells]) -> dict[str, Cells]:
+    return {file: cells for file, cells in files.items() if file == "localization"}
+
+
+def _percentile(evaluation: Evaluation) -> str:
+    percentile = evaluation.get("percentile")
+    if percentile is None:
+        return "not stated"
+    return f"{percentile['value']:g} {percentile['how']}"
 
 
 def _fixed(shown: dict[Column, Cells]) -> dict[str, Cells]:
