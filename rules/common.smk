@@ -202,6 +202,13 @@ def explain_masks(wildcards):
     return f"results/{wildcards.dataset}/data/{wildcards.split}.masks.h5"
 
 
+def percentile_source(wildcards):
+    """The scores of train's maps that choose the percentile of val's, if the recipe lists some."""
+    listed = json.loads(recipe("explain", "localization")(wildcards))["percentiles"]
+    chosen = listed and wildcards.split != "train"
+    return f"{EXPLAIN}/localization.train.eval.json" if chosen else []
+
+
 def hints(wildcards):
     """The CAMs that C²AM-H takes its hints from; nothing for C²AM."""
     wanted = json.loads(recipe("saliency", "c2am")(wildcards))["hints"]

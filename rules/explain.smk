@@ -54,13 +54,14 @@ rule explain_metrics:
         runtime=minutes_for_10000(480),
         gpu=1,
     params:
+        recipe=recipe("explain", "metrics"),
         code=code("wsss.explain.masking", f"{EXPLAIN}/explain.{{split}}.eval.json"),
         maps=each("--maps", "maps"),
     message:
         "Mask {wildcards.split} by the maps of {wildcards.explain} and see what drops."
     shell:
         "python -m wsss --log {log:q} explain metrics --model {input.model:q}"
-        " --images {input.images:q} {params.maps:q}"
+        " --images {input.images:q} {params.maps:q} --recipe {params.recipe:q}"
         " --threads {threads} --out-rows {output.rows:q} --out {output.summary:q}"
 
 
@@ -68,6 +69,7 @@ rule explain_localization:
     input:
         maps=parts(f"{EXPLAIN}/explained.{{split}}"),
         masks="results/{dataset}/data/{split}.masks.h5",
+        percentile=percentile_source,
     output:
         f"{EXPLAIN}/localization.{{split}}.eval.json",
     log:
@@ -86,11 +88,13 @@ rule explain_localization:
             "wsss.explain.localization", f"{EXPLAIN}/localization.{{split}}.eval.json"
         ),
         maps=each("--maps", "maps"),
+        percentile=each("--percentile-from", "percentile"),
     message:
         "Score the maps of {wildcards.explain} on {wildcards.split} as localization."
     shell:
         "python -m wsss --log {log:q} explain localization --recipe {params.recipe:q}"
-        " {params.maps:q} --masks {input.masks:q} --seed {wildcards.seed} --out {output:q}"
+        " {params.maps:q} --masks {input.masks:q} {params.percentile:q}"
+        " --seed {wildcards.seed} --out {output:q}"
 
 
 rule explain_weights:

@@ -50,6 +50,9 @@ def judged(experiment, column, split):
     by_train = name in THRESHOLDED and has_curve(name)
     if preset:
         by_train = CONFIG.crf[preset].threshold_on == "train"
+    if column == "localization" and experiment.explain:
+        localization = CONFIG.explain[experiment.explain].localization
+        by_train = localization.percentiles is not None
     splits = {split, "train"} if by_train else {split}
     return all(data.masks_for(part, "evaluation") for part in splits)
 

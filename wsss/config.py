@@ -16,7 +16,7 @@ from wsss.classifier.recipe import AnyClassifier
 from wsss.core.configfile import locate, numbers, read_yaml, resolve, with_used
 from wsss.core.environment import expand
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import METRICS_OF
+from wsss.core.evaluation_file import CURVE_METRICS, METRICS_OF
 from wsss.core.recipe import canonical_json, did_you_mean, explain
 from wsss.crf.recipe import CrfRecipe
 from wsss.data.recipe import DataRecipe
@@ -351,13 +351,25 @@ def _column_problem(config: Config, table: TableRecipe, column: str) -> str | No
         problem = _file_problem(config, shown.file)
         if problem:
             return problem
+    if shown.metric in CURVE_METRICS and shown.file == "explain":
+        return _curves_problem(config, table)
     # A table's fixed_miou leaves the cells blank of files that have no threshold.
     if shown.metric in shown.metrics() or (":" not in column and shown.metric == "fixed_miou"):
         return None
     metrics = list(shown.metrics())
-    if shown.metric in {*get_args(Metric), *(m for listed in METRICS_OF.values() for m in listed)}:
+    elsewhere = (get_args(Metric), CURVE_METRICS, *METRICS_OF.values())
+    if any(shown.metric in listed for listed in elsewhere):
         return f"no '{shown.metric}' is measured of this file (known: {', '.join(metrics)})"
     return f"no metric '{shown.metric}'{did_you_mean(shown.metric, metrics)}"
+
+
+def _curves_problem(config: Config, table: TableRecipe) -> str | None:
+    for row in table.experiments:
+        recipe = config.explain.get(getattr(config.experiments.get(row), "explain", None))
+        if recipe is not None and recipe.metrics.curves is None:
+            name = config.experiments[row].explain
+            return f"explain recipe '{name}' measures no curves; add `metrics: {{curves: {{}}}}`"
+    return None
 
 
 def _file_problem(config: Config, file: str) -> str | None:

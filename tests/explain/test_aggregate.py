@@ -79,6 +79,20 @@ def test_micro_is_the_mean_over_rows_and_macro_over_classes_that_have_some():
     assert table.loc["micro", f"{name}_multi"] == pytest.approx(100 * multi[name].mean())
 
 
+def test_areas_are_averaged_where_rows_have_them():
+    rows = random_rows()
+    assert "deletion" not in aggregate(rows)
+    areas = rows.assign(deletion=rows["drop"] / 2, insertion=1 - rows["drop"])
+    table, without = aggregate(areas), aggregate(rows)
+    pd.testing.assert_series_equal(
+        table["deletion"], without["drop"] / 2, check_names=False, rtol=1e-12
+    )
+    pd.testing.assert_series_equal(
+        table["insertion"], 100 - without["drop"], check_names=False, rtol=1e-12
+    )
+    pd.testing.assert_frame_equal(table[list(without)], without, check_exact=True)
+
+
 def test_a_class_that_is_always_alone_has_no_part_in_the_others_of_multi():
     rows = pd.concat([GOLDEN, GOLDEN.iloc[[2]].assign(**{"class": 2})])
     table, classes = aggregate(rows), by_class(rows)

@@ -2,7 +2,16 @@ import cv2
 import numpy as np
 import pytest
 
-from wsss.explain.boxes import filled, find_boxes, iou, levels, resize_boxes, score_map
+from wsss.explain.boxes import (
+    boxes_of_each,
+    filled,
+    find_boxes,
+    iou,
+    levels,
+    resize_boxes,
+    score_map,
+    shares,
+)
 
 ALL = np.arange(0, 1, 0.001)
 
@@ -66,6 +75,36 @@ def test_a_percentile_finds_more_than_the_peak():
     assert find_boxes(scores, half, percentile=90.0).of_largest().tolist() == [[5, 5, 15, 15]]
 
 
+def test_several_percentiles_at_once_are_each_alone():
+    scores, listed = smooth(5), (60, 90.0, 100)
+    together = boxes_of_each(scores, ALL, listed)
+    for percentile, found in zip(listed, together, strict=True):
+        alone = find_boxes(scores, ALL, percentile=percentile)
+        np.testing.assert_array_equal(found.of_largest(), alone.of_largest())
+        for i in range(0, len(ALL), 50):
+            assert found.at(i).tolist() == alone.at(i).tolist()
+    assert together[0].of_largest().tolist() != together[2].of_largest().tolist()
+    assert len(together[0].starts) <= 256
+
+
+def test_shares_are_of_the_percentile_and_at_most_1():
+    scores = np.array([[0.0, 0.2, 0.4, 0.6, 1.0]], np.float32)
+    np.testing.assert_allclose(shares(scores, 50), [[0, 0.5, 1, 1, 1]], rtol=1e-6)
+    assert shares(scores, 50).dtype == np.float32
+    np.testing.assert_array_equal(shares(scores, 100), scores)
+    np.testing.assert_array_equal(shares(scores, 0), [[0, 1, 1, 1, 1]])
+    assert not shares(np.zeros((3, 3)), 90.0).any()
+
+
+@pytest.mark.parametrize("percentile", [70, 95.0])
+def test_shares_exceed_a_threshold_where_boxes_are(percentile):
+    scores, threshold = smooth(3), np.array([0.5])
+    above = np.argwhere(shares(scores, percentile) > 0.51)  # half of it, but for rounding
+    x0, y0, x1, y1 = find_boxes(scores, threshold, percentile=percentile).at(0).T
+    for y, x in above:
+        assert ((x0 <= x) & (x <= x1) & (y0 <= y) & (y <= y1)).any()
+
+
 def test_the_largest_contour_is_that_of_the_largest_polygon():
     scores = np.zeros((20, 20))
     scores[2, 1:12] = 1  # 11 pixels, but a polygon of no area
@@ -111,6 +150,10 @@ def test_a_score_map_spans_0_to_1_at_its_new_size():
     assert scores.shape == (6, 8) and scores.min() == 0 and scores.max() == 1
     assert scores[0, 0] < scores[0, -1] < scores[-1, -1]
     assert not score_map(np.full((3, 3), 7.0), (6, 8)).any()
+    peak = np.zeros((7, 7))
+    peak[3, 3] = 1
+    around = score_map(peak, (28, 28))
+    assert around.min() == 0 < around[0, 0]  # bicubic: it dips beside a peak, below what is far
     with pytest.raises(ValueError, match="NaN"):
         score_map(np.array([[np.nan, 1.0]]), (6, 8))
 

@@ -4,6 +4,7 @@ import io
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -24,6 +25,7 @@ from wsss.core.store import (
 from wsss.explain.aggregate import aggregate, read_rows
 from wsss.explain.class_weights import between, correlation
 from wsss.explain.cli import app
+from wsss.explain.deletion_insertion import blurred
 from wsss.explain.localization import part_boxes
 from wsss.explain.maps import psi
 from wsss.nn.cam_network import CamNetwork, load_cam_network
@@ -179,10 +181,69 @@ def test_metrics_are_those_of_masked_images(folder, tmp_path):
     assert read["metrics"]["macro_ar"] == pytest.approx(table.loc["macro", "retention"] / 100)
 
 
-def write_maps(path, folder, change=lambda name, classes, maps: (classes, maps)):
+@pytest.mark.parametrize("baseline", ["rise", "blur", "mean"])
+def test_curves_are_of_each_detection_and_their_areas_in_its_row(folder, tmp_path, baseline):
+    recipe = {"method": "cam", "side": 48, "detection": 0.4, "batch_size": 3}
+    maps = explained(folder, tmp_path / "explained.val.h5", recipe)
+
+    def measured(name, **curves):
+        rows, out = tmp_path / f"{name}.csv", tmp_path / f"{name}.eval.json"
+        files = ("--model", folder / "model.safetensors", "--images", folder / "val.h5")
+        given = ("--recipe", json.dumps(curves)) if curves else ()
+        run("metrics", *files, "--maps", maps, "--out-rows", rows, "--out", out, *given)
+        return read_rows(rows), read_evaluation(out, "val")
+
+    plain, summary = measured("plain")
+    rows, read = measured("curves", curves={"steps": 4, "baseline": baseline})
+    assert not {"deletion", "insertion"} & {*plain, *summary, *summary["metrics"]}
+    pd.testing.assert_frame_equal(rows[list(plain)], plain, check_exact=True)
+    assert read["curves"]["steps"] == 4 and read["curves"]["baseline"] == baseline
+    for name in ("deletion", "insertion"):
+        assert read["metrics"][name] == pytest.approx(rows[name].mean())
+        assert np.trapezoid(read["curves"][name]) / 4 == pytest.approx(rows[name].mean())
+    # Of the last row by hand: half of the pixels gone, and half of them there.
+    trained = load_cam_network(folder / "model.safetensors")
+    network = trained.network.eval()
+    image, c = rows["image"].iloc[-1], int(rows["class"].iloc[-1])
+    square = Image.fromarray(pixels(int(image[1:]))).resize((48, 48), Image.Resampling.BICUBIC)
+    x = normalise(np.array(square), trained.backbone)[None]
+    record = MapReader(maps)[image]
+    low = torch.from_numpy(record.maps[list(record.classes).index(c)].astype(np.float32))
+    mask = torch.nn.functional.interpolate(low[None, None], (48, 48), mode="bilinear")[0, 0]
+    order = mask.flatten().argsort(descending=True, stable=True)
+    blur, mean = blurred(x), torch.zeros_like(x)
+    ways = {"rise": (mean, blur), "blur": (blur, blur), "mean": (mean, mean)}[baseline]
+    for name, start, end in (("deletion", x, ways[0]), ("insertion", ways[1], x)):
+        curve = []
+        for step in range(5):
+            changed = torch.zeros(48 * 48, dtype=torch.bool)
+            changed[order[: step * 48 * 12]] = True
+            with torch.inference_mode():
+                image = torch.where(changed.view(48, 48), end, start)
+                curve.append(network(image).logits.sigmoid()[0, c - 1].item())
+        assert rows[name].iloc[-1] == pytest.approx(np.trapezoid(curve) / 4, abs=1e-4)
+
+
+@pytest.mark.parametrize("curves", [None, {"steps": 2}])
+def test_without_a_detection_there_are_figures_of_nothing(folder, tmp_path, curves):
+    maps = explained(folder, tmp_path / "none.val.h5", {"method": "cam", "detection": 0.9999})
+    out = tmp_path / "none.val.eval.json"
+    common = ("--model", folder / "model.safetensors", "--images", folder / "val.h5")
+    recipe = ("--recipe", json.dumps({"curves": curves}))
+    run("metrics", *common, "--maps", maps, *recipe, "--out-rows", tmp_path / "r.csv", "--out", out)
+    assert len(read_rows(tmp_path / "r.csv")) == 0
+    read = read_evaluation(out, "val")
+    assert read["detections"] == 0 and set(read["metrics"].values()) == {None}
+    assert ("deletion" in read["metrics"]) == bool(curves)
+    localize = ("--maps", maps, "--masks", folder / "val.masks.h5", "--recipe", "{}")
+    run("localization", *localize, "--out", out)
+    assert read_evaluation(out, "val")["metrics"]["max_box_acc"] == 0
+
+
+def write_maps(path, folder, change=lambda name, classes, maps: (classes, maps), split="val"):
     """Maps that are the masks themselves."""
     masks = MaskReader(folder / "val.masks.h5")
-    with MapWriter(path, Header("maps", "val", CLASSES)) as writer:
+    with MapWriter(path, Header("maps", split, CLASSES)) as writer:
         for name in masks.ids:
             mask = masks[name]
             classes = np.array([c for c in (1, 2, 3) if (mask == c).any()], np.int64)
@@ -209,6 +270,16 @@ def test_perfect_maps_localize_all_but_perfectly(folder, tmp_path):
     assert read["metrics"]["pointing"] == 1
 
 
+def test_ignored_pixels_count_neither_way(folder, tmp_path):
+    def everywhere_ignored(name, classes, maps):
+        maps[:, -2:] = 1
+        return classes, maps
+
+    maps = write_maps(tmp_path / "m.h5", folder, everywhere_ignored)
+    read = localized(folder, maps, tmp_path / "l.eval.json")
+    assert read["metrics"]["pxap"] > 0.97 and read["metrics"]["peak_iou"] > 0.9
+
+
 def test_a_class_without_a_map_counts_as_missed(folder, tmp_path):
     def without_dogs(name, classes, maps):
         return classes[classes != 2], maps[classes != 2]
@@ -218,6 +289,74 @@ def test_a_class_without_a_map_counts_as_missed(folder, tmp_path):
     assert read["pairs"] == 6
     assert read["metrics"]["max_box_acc"] == pytest.approx(4 / 6)
     assert read["metrics"]["pointing"] == pytest.approx(2 / 3)  # a mean over classes
+
+
+def parts_of_a_share(share):
+    """Maps: the class's pixels are 1, and `share` of the image's others, near them, are ½."""
+
+    def change(name, classes, maps):
+        for each in maps:
+            others = np.flatnonzero(each.ravel() == 0)
+            each.ravel()[others[: int(share * each.size)]] = 0.5
+        return classes, maps
+
+    return change
+
+
+def test_a_percentile_is_chosen_on_train_and_val_takes_it(folder, tmp_path):
+    """Where 0.1 of each map is 1, the 90th percentile is ½ and the maximum is 1."""
+    several = {"percentiles": [85, 100], "side": 48, "step": 0.05}
+    spread = parts_of_a_share(0.3)
+    for split in ("train", "val"):
+        masks = folder / "val.masks.h5"
+        if split == "train":
+            masks = tmp_path / "train.masks.h5"
+            known = MaskReader(folder / "val.masks.h5")
+            with MaskWriter(masks, Header("masks", "train", CLASSES)) as writer:
+                for name in known.ids:
+                    writer.add(name, known[name])
+        write_maps(tmp_path / f"{split}.h5", folder, spread, split)
+        known = ("--percentile-from", tmp_path / "train.json") if split == "val" else ()
+        run("localization", "--maps", tmp_path / f"{split}.h5", "--masks", masks, *known,
+            "--recipe", json.dumps(several), "--out", tmp_path / f"{split}.json")  # fmt: skip
+    train = read_evaluation(tmp_path / "train.json", "train")
+    val = read_evaluation(tmp_path / "val.json", "val")
+    tried = {t["percentile"]: t for t in train["percentile"]["tried"]}
+    assert tried[100]["max_box_acc_v2"] > tried[85]["max_box_acc_v2"]
+    assert tried[100]["peak_iou"] > tried[85]["peak_iou"]
+    assert train["percentile"]["value"] == val["percentile"]["value"] == 100
+    assert train["metrics"]["max_box_acc_v2"] == tried[100]["max_box_acc_v2"]
+    assert train["percentile"]["how"] == "best MaxBoxAccV2 of 85, 100 on this split"
+    assert val["percentile"]["how"] == "best MaxBoxAccV2 of 85, 100 on train"
+    assert val["percentile"]["source"] == str(tmp_path / "train.json")
+    for percentile, each in tried.items():
+        alone = localized(folder, tmp_path / "val.h5", tmp_path / "one.json",
+                          **several | {"percentiles": None, "percentile": percentile})  # fmt: skip
+        for name in ("max_box_acc", "max_box_acc_v2", "peak_iou"):
+            assert alone["metrics"][name] == pytest.approx(each[name])  # the same images
+        assert alone["metrics"]["pxap"] == val["metrics"]["pxap"]
+        assert alone["percentile"]["how"] == "by recipe"
+
+
+def test_a_percentile_of_val_needs_trains(folder, tmp_path):
+    maps, out = write_maps(tmp_path / "m.h5", folder), tmp_path / "l.json"
+    several = json.dumps({"percentiles": [80, 90]})
+    common = ("--maps", maps, "--masks", folder / "val.masks.h5", "--out", out)
+    with pytest.raises(UserError, match="to choose from, and the maps are of val; give"):
+        run("localization", *common, "--recipe", several)
+    localized(folder, maps, out)
+    with pytest.raises(UserError, match="of split val, but train is needed"):
+        run("localization", *common, "--recipe", several, "--percentile-from", out)
+    with pytest.raises(UserError, match="no percentiles to choose from; list some, or leave"):
+        run("localization", *common, "--recipe", "{}", "--percentile-from", out)
+    train = json.loads(out.read_text()) | {"split": "train"}
+    train["percentile"]["value"] = 70.0
+    (tmp_path / "train.json").write_text(json.dumps(train))
+    with pytest.raises(UserError, match=r"chose percentile 70\.0, none of the recipe's"):
+        known = ("--percentile-from", tmp_path / "train.json")
+        run("localization", *common, "--recipe", several, *known)
+    with pytest.raises(UserError, match="give two or more, each once"):
+        localized(folder, maps, out, percentiles=[90, 90])
 
 
 def test_boxes_are_of_connected_parts():

@@ -57,6 +57,8 @@ def test_smoothing_by_hand(classifier, images, labels):
 
     found = smooth(watched, 3, 0.2)(classifier, images, labels)
     assert torch.equal(seen[0], images) and len(seen) == 3
+    for noisy in seen[1:]:
+        assert (noisy - images).std().item() == pytest.approx(0.2, rel=0.15)
     mean = sum(gradients(classifier, x, labels).maps for x in seen) / 3
     torch.testing.assert_close(found.maps, mean)
     torch.testing.assert_close(found.logits, gradients(classifier, images, labels).logits)

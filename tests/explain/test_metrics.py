@@ -131,6 +131,14 @@ def test_maps_outside_0_and_1_are_refused(wrong):
         per_detection(by_brightness, IMAGES, MAPS * 0 + wrong, IMAGES_OF, CLASSES_OF)
 
 
+def test_a_class_at_the_threshold_is_not_detected():
+    def even(images):
+        return torch.tensor([[0.75, 0.5]]).expand(len(images), 2)
+
+    rows = per_detection(even, IMAGES[:1], MAPS[:2], IMAGES_OF[:2], CLASSES_OF[:2], detection=0.5)
+    assert rows[["class", "detections"]].values.tolist() == [[0, 1]]
+
+
 def test_an_impossible_threshold_is_refused():
     with pytest.raises(ValueError, match="detection is 1"):
         per_detection(by_brightness, IMAGES, MAPS, IMAGES_OF, CLASSES_OF, detection=1.0)

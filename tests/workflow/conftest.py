@@ -94,7 +94,8 @@ TINY = {
     "explain": {
         "masked": {
             "maps": {"method": "score-cam", "channels": 4, "side": 48, "detection": 0.2},
-            "localization": {"side": 48, "step": 0.1},
+            "metrics": {"curves": {"steps": 2}},
+            "localization": {"side": 48, "step": 0.1, "percentiles": [80, 100]},
         }
     },
     "experiments": {
@@ -144,6 +145,7 @@ TINY = {
                 "prediction.crf-scores",
                 "explained",
                 "explain:ado",
+                "explain:deletion",
                 "localization:pxap",
             ],
         },

@@ -17,6 +17,10 @@ from wsss.tree import evaluated
 
 ROOT = Path(__file__).parents[2]
 DEMO = with_used(read_yaml(ROOT / "config.yaml"), "config.yaml")
+DEMO |= {"explain": {"cam": {"maps": {"method": "cam"}}}}
+DEMO["experiments"] |= {
+    "explained": {"dataset": "toy", "classifier": "vanilla", "explain": "cam"},
+}
 
 
 def changed(path: str, value):
@@ -258,6 +262,27 @@ MISTAKES = {
         ["cam.crf-label"],
         "tables.seconds.columns: 'cam.crf-label': no crf recipe 'label' (did you mean 'labels'?)",
     ),
+    "curves that nothing measures": (
+        "tables.stages",
+        {"experiments": ["explained"], "columns": ["explain:deletion"]},
+        "tables.stages.columns: 'explain:deletion': explain recipe 'cam' measures no curves; add "
+        "`metrics: {curves: {}}`",
+    ),
+    "one percentile in a list": (
+        "explain.cam.localization",
+        {"percentiles": [90]},
+        "explain.cam.localization: percentiles: give two or more, each once; for one set",
+    ),
+    "percentile beside percentiles": (
+        "explain.cam.localization",
+        {"percentiles": [90, 100], "percentile": 90},
+        "explain.cam.localization: percentiles excludes percentile; leave one of them out",
+    ),
+    "percentile out of range": (
+        "explain.cam.localization",
+        {"percentiles": [90, 101]},
+        "cam.localization.percentiles.1: input should be less than or equal to 100, got 101",
+    ),
     "teacher that is none": (
         "saliency.pupil",
         {"teacher": "c2am"},
@@ -324,6 +349,13 @@ def test_columns_may_name_a_metric():
         ("classifier", "f1"),
         ("classifier", "map"),
     ]
+
+
+def test_a_column_may_show_curves_that_are_measured():
+    table = {"experiments": ["explained", "vanilla"], "columns": ["explain:insertion"]}
+    data = changed("tables.stages", table)
+    data["explain"]["cam"]["metrics"] = {"curves": {"steps": 10}}
+    assert parse(data).tables["stages"].column("explain:insertion").metric == "insertion"
 
 
 def test_the_scores_of_a_classifier_lie_beside_its_model():

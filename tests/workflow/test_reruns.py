@@ -34,7 +34,8 @@ OWNERS = {
     ("segmentation", "deeplab", "train"): r".*/deeplab/model\.safetensors",
     ("segmentation", "deeplab", "predict"): r".*/deeplab/prediction\.(train|val)\.h5",
     ("explain", "masked", "maps"): r".*/masked/explained\.(train|val)\.h5",
-    ("explain", "masked", "localization"): r".*/masked/localization\.val\.eval\.json",
+    ("explain", "masked", "metrics"): r".*/masked/explain\.val\.(csv|eval\.json)",
+    ("explain", "masked", "localization"): r".*/masked/localization\.(train|val)\.eval\.json",
     ("evaluation",): r".*/(?!model\.|explain\.|localization\.)[^/]*\.eval\.json",
     ("tables", "stages"): r"results/tables/stages\..*",
     ("galleries",): r"results/galleries/.*",
@@ -61,6 +62,7 @@ OTHER = {
     "architecture": {"unet": "poolnet"},
     "classes": {"detected": "given"},
     "weight": {"sigmoid": "logit"},
+    "baseline": {"rise": "blur"},
 }
 # Fields without another value here, each with its reason.
 ONE_VALUE = {
@@ -77,6 +79,7 @@ ONE_VALUE = {
     "nesterov": "needs a momentum, which is edited",
     "momentum": "AdamW has none; that of SGD is edited",
     "pairwise": "excludes preset, which is edited",
+    "percentile": "excludes percentiles, which is edited",
     "experiments": "another row is another table",
     "split": "asks for files that the study has not",
     "baseline": "null: edited as a whole would name a row",

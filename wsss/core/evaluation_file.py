@@ -23,6 +23,7 @@ EXPLANATION_METRICS = (
     *("macro_ic", "macro_ad", "macro_ar", "macro_ado", "macro_aro"),
     *("f1_of_ar_ado", "f1_of_ad_aro"),
 )
+CURVE_METRICS = ("deletion", "insertion")  # of explanations whose recipe has curves
 LOCALIZATION_METRICS = (
     *("max_box_acc", "max_box_acc_v2", "pxap", "peak_iou", "peak_iou_threshold", "pointing"),
 )

@@ -11,6 +11,7 @@ from wsss.core.errors import UserError
 
 METRICS = ("increase", "drop", "retention", "drop_of_others", "retention_of_others")
 OTHERS = ("drop_of_others", "retention_of_others")
+AREAS = ("deletion", "insertion")  # in rows whose recipe has curves
 BETAS = (0.5, 1, 2)
 COLUMNS = ("image", "class", "probability", "detections", *METRICS)
 
@@ -39,7 +40,8 @@ def by_class(rows: pd.DataFrame) -> pd.DataFrame:
     """A row for each class with detections, by its index.
 
     Columns: detections, and detections_multi, those in images with two or more; the means of the
-    five metrics over the detections, in percent; `drop_of_others_multi` and
+    five metrics over the detections, in percent, and of the areas of deletion and insertion where
+    the rows have them; `drop_of_others_multi` and
     `retention_of_others_multi` over detections_multi (NaN without any), since a class that is alone
     counts 0 otherwise; F_β, β of ½, 1 and 2, of two that should be high, as
     `f1_retention_drop_of_others`, and of two that should be low, as
@@ -47,7 +49,8 @@ def by_class(rows: pd.DataFrame) -> pd.DataFrame:
     """
     multi = rows[rows["detections"] >= 2].groupby("class")
     groups = rows.groupby("class")
-    table = 100 * groups[list(METRICS)].mean().astype(np.float64)
+    averaged = [*METRICS, *(name for name in AREAS if name in rows)]
+    table = 100 * groups[averaged].mean().astype(np.float64)
     for name in OTHERS:
         table[f"{name}_multi"] = 100 * multi[name].mean()
     for beta in BETAS:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-from wsss.explain.boxes import find_boxes, iou
+from wsss.explain.boxes import Boxes, find_boxes, iou
 
 DELTAS = (0.3, 0.5, 0.7)
 HALF = DELTAS.index(0.5)
@@ -53,9 +53,11 @@ class BoxAccuracy:
         its own. Without boxes of the class the pair does not count. Published numbers are at 224²
         (`score_map`, `resize_boxes`). Raises ValueError for scores outside [0, 1].
         """
-        if not len(truth):
-            return
-        found = find_boxes(scores, self.thresholds, percentile=self._percentile)
+        if len(truth):
+            self.count(find_boxes(scores, self.thresholds, percentile=self._percentile), truth)
+
+    def count(self, found: Boxes, truth: Int[np.ndarray, "g 4"]) -> None:
+        """Add the boxes of a map at `thresholds`, and those of its class, at least one."""
         overlap = iou(found.boxes, truth).max(1)
         deltas = np.array(DELTAS)[:, None]
         self._largest += overlap[found.largest][found.image] >= deltas

@@ -6,6 +6,7 @@ As in the evaluation of weakly supervised object localization of Choe et al. (20
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -18,7 +19,7 @@ class Boxes(NamedTuple):
 
     boxes: of all contours of the first binary image, then of the second, …, at least one each;
     starts: where each one's begin; largest: which box is of its largest contour; image: the binary
-    image of each threshold.
+    image of each threshold. Of several percentiles the binary images are those of all.
     """
 
     boxes: Int64[np.ndarray, "n 4"]
@@ -56,25 +57,38 @@ def find_boxes(
 
     Raises ValueError for scores outside [0, 1].
     """
+    return boxes_of_each(scores, thresholds, (percentile,))[0]
+
+
+def boxes_of_each(
+    scores: Float[np.ndarray, "h w"],
+    thresholds: Float[np.ndarray, " t"],
+    percentiles: Sequence[float | int],
+) -> list[Boxes]:
+    """`find_boxes` of each percentile; what they have in common is found once."""
     u8 = levels(scores)
-    above = np.floor(np.asarray(thresholds, np.float64) * np.percentile(u8, percentile)).astype(int)
+    tops = np.percentile(u8, percentiles)
+    above = np.floor(np.outer(tops, np.asarray(thresholds, np.float64))).astype(int)
     occurring = np.unique(u8)
     # Equal where as many of the occurring levels are not above the threshold.
     _, first, image = np.unique(
-        np.searchsorted(occurring, above, side="right"), return_index=True, return_inverse=True
+        np.searchsorted(occurring, above.ravel(), side="right"),
+        return_index=True,
+        return_inverse=True,
     )
     boxes, starts, largest = [], [], []
-    for threshold in above[first].tolist():
-        found, areas = _contours(u8 > threshold)
+    for threshold in above.ravel()[first].tolist():
+        sides, areas = _contours(u8 > threshold)
         starts.append(len(boxes))
         largest.append(len(boxes) + int(np.argmax(areas)))
-        boxes += found
-    return Boxes(
+        boxes += sides
+    found = Boxes(
         np.array(boxes, np.int64).reshape(-1, 4),
         np.array(starts, np.int64),
         np.array(largest, np.int64),
         image.astype(np.int64),
     )
+    return [found._replace(image=each) for each in found.image.reshape(above.shape)]
 
 
 def iou(a: Int[np.ndarray, "n 4"], b: Int[np.ndarray, "m 4"]) -> Float64[np.ndarray, "n m"]:
@@ -96,6 +110,15 @@ def score_map(raw: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float32[n
     resized -= resized.min()
     highest = resized.max()
     return resized / highest if highest > 0 else resized
+
+
+def shares(scores: Float[np.ndarray, "h w"], percentile: float | int) -> Float[np.ndarray, "h w"]:
+    """min(S / top, 1), top the percentile of the scores S: what exceeds a share of it (PaS).
+
+    Where top is 0 whatever exceeds 0 is 1. A map of maximum 1 stays as it is with 100.
+    """
+    top = np.percentile(scores, percentile).astype(scores.dtype)
+    return (scores / top).clip(max=1) if top > 0 else (scores > 0).astype(scores.dtype)
 
 
 def levels(scores: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:

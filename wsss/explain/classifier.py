@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -27,17 +27,27 @@ class Classifier:
 
     network: any module that maps (B, 3, H, W) images, preprocessed as it wants them, to (B, C)
     logits, or to a tuple whose last item they are (`ClassMaps`). It is put into `.eval()`.
-    layer: the name of a module of it that gives (B, K, h, w) maps, channels first, such as
-    "layer4"; of a `CamNetwork`, "backbone" gives the maps that its head takes.
+    layer: the name of a module of it that gives (B, K, h, w) maps, such as "layer4"; of a
+    `CamNetwork`, "backbone" gives the maps that its head takes.
     linear: the name of its `nn.Linear` from the layer's spatial means to the logits, such as "fc",
     where there is one: closed forms need no backward pass then. `see` checks that it is so.
+    channels_last: the layer gives (B, h, w, K), as those of Swin transformers do.
 
     >>> classifier = Classifier(torchvision.models.resnet50(), "layer4", linear="fc")
+    >>> swin = timm.create_model("swin_tiny_patch4_window7_224")
+    >>> classifier = Classifier(swin, "norm", linear="head.fc", channels_last=True)
 
     Raises UserError for names that the network has not.
     """
 
-    def __init__(self, network: nn.Module, layer: str, *, linear: str | None = None):
+    def __init__(
+        self,
+        network: nn.Module,
+        layer: str,
+        *,
+        linear: str | None = None,
+        channels_last: bool = False,
+    ):
         self.network = network.eval()
         self.layer = layer
         self._module = self._find(layer)
@@ -48,6 +58,7 @@ class Classifier:
         if self._linear is not None and not isinstance(self._linear, nn.Linear):
             kind = type(self._linear).__name__
             raise UserError(f"'{linear}' is a {kind}, no nn.Linear; leave linear out")
+        self._channels_last = channels_last
         self._checked = False
 
     @classmethod
@@ -97,8 +108,11 @@ class Classifier:
                     f"'{self.layer}' gives {shape}, no (B, K, h, w) maps; name a layer with maps "
                     "(of transformers: wsss.nn.token_maps turns tokens into them)"
                 )
-            kept.append(output.detach().requires_grad_() if head_gradients else output)
-            return kept[0].clone()  # what follows may write into its input
+            self._require_likely_layout(output.shape, images.shape)
+            maps = output.permute(0, 3, 1, 2) if self._channels_last else output
+            kept.append(maps.detach().requires_grad_() if head_gradients else maps)
+            rest = kept[0].clone()  # what follows may write into its input
+            return rest.permute(0, 2, 3, 1) if self._channels_last else rest
 
         handle = self._module.register_forward_hook(hook)
         try:
@@ -109,14 +123,7 @@ class Classifier:
         if not kept:
             raise UserError(f"'{self.layer}' does not run in a pass; name another layer")
         if self._linear is not None and not self._checked:
-            expected = self._linear(kept[0].detach().mean((2, 3)))
-            if expected.shape != logits.shape or not torch.allclose(
-                expected, logits, rtol=1e-3, atol=1e-4
-            ):
-                raise UserError(
-                    f"the logits are not the linear layer of '{self.layer}' averaged over space; "
-                    "leave linear out"
-                )
+            self._require_linear_of_means(kept[0].detach(), logits)
             self._checked = True
         return Seen(kept[0], logits)
 
@@ -125,12 +132,44 @@ class Classifier:
         output = self.network(images)
         return output[-1] if isinstance(output, tuple) else output
 
+    def _require_likely_layout(self, maps: Sequence[int], images: Sequence[int]) -> None:
+        """UserError for maps of the images' proportions only if their channels are elsewhere.
+
+        Methods would run on them, and give maps of h × K.
+        """
+        first, last = _distortion(maps[2:], images[2:]), _distortion(maps[1:3], images[2:])
+        here, there = (last, first) if self._channels_last else (first, last)
+        if here > 2 > there:  # rounding to whole positions makes less than 2
+            shapes = f"{tuple(maps)} for images of {tuple(images)}"
+            mend = "(B, h, w, K); set channels_last=True"
+            if self._channels_last:
+                mend = "(B, K, h, w); leave channels_last out"
+            raise UserError(f"'{self.layer}' gives {shapes}, which looks like {mend}")
+
+    def _require_linear_of_means(self, maps: Tensor, logits: Tensor) -> None:
+        if maps.shape[1] == self._linear.in_features:
+            expected = self._linear(maps.mean((2, 3)))
+            if expected.shape == logits.shape and torch.allclose(
+                expected, logits, rtol=1e-3, atol=1e-4
+            ):
+                return
+        raise UserError(
+            f"the logits are not the linear layer of '{self.layer}' averaged over space; leave "
+            "linear out"
+        )
+
     def _find(self, name: str) -> nn.Module:
         try:
             return self.network.get_submodule(name)
         except AttributeError:
             some = ", ".join(key for key, _ in self.network.named_children())
             raise UserError(f"the network has no module '{name}' (it has {some})") from None
+
+
+def _distortion(maps: Sequence[int], images: Sequence[int]) -> float:
+    """How many times as far apart positions are in one direction as in the other, at least 1."""
+    ratio = (images[0] * maps[1]) / (images[1] * maps[0])
+    return max(ratio, 1 / ratio)
 
 
 @contextmanager

@@ -60,7 +60,8 @@ def maps_command(
 @app.command(
     "metrics",
     epilog="Example: wsss explain metrics --model model.safetensors --images val.h5 --threads 2 "
-    "--maps explained.val.h5 --out-rows explain.val.csv --out explain.val.eval.json",
+    '--maps explained.val.h5 --recipe \'{"curves": {"steps": 20}}\' '
+    "--out-rows explain.val.csv --out explain.val.eval.json",
 )
 def metrics_command(
     model: ModelOption,
@@ -68,17 +69,20 @@ def metrics_command(
     maps: MapsOption,
     out_rows: Annotated[Path, typer.Option("--out-rows", help="CSV, a row for each detection.")],
     out: OutOption,
+    recipe: Annotated[str, typer.Option("--recipe", help="The recipe as JSON.")] = "{}",
     threads: ThreadsOption = 1,
 ) -> None:
     """Mask the images by their maps: what gets surer, what drops, what the others do."""
     started = time.monotonic()
     from wsss.explain.aggregate import write_rows
     from wsss.explain.masking import mask_and_score, one_line
+    from wsss.explain.recipe import MetricsRecipe
 
-    rows, summary = mask_and_score(model, images, maps, threads=threads)
+    typed = MetricsRecipe.from_json(recipe)
+    rows, summary = mask_and_score(typed, model, images, maps, threads=threads)
     write_rows(rows, out_rows)
     write_text(out, json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    run_card(out, mask_and_score, "{}", started, threads=threads)
+    run_card(out, mask_and_score, typed.to_json(), started, threads=threads)
     log.info("%s: %s", out, one_line(summary))
 
 
@@ -92,6 +96,10 @@ def localization_command(
     masks: Annotated[Path, typer.Option("--masks", help="Ground truth, an HDF5 masks file.")],
     recipe: RecipeOption,
     out: OutOption,
+    percentile_from: Annotated[
+        Path | None,
+        typer.Option("--percentile-from", help="Scores on train whose percentile is used."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="The run's seed, for the record.")
     ] = None,
@@ -102,7 +110,7 @@ def localization_command(
     from wsss.explain.recipe import LocalizationRecipe
 
     typed = LocalizationRecipe.from_json(recipe)
-    result = localize(typed, maps, masks, seed=seed)
+    result = localize(typed, maps, masks, percentile_from=percentile_from, seed=seed)
     write_text(out, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     run_card(out, localize, typed.to_json(), started, seed=seed)
     log.info("%s: %s", out, one_line(result))

@@ -13,19 +13,24 @@ from jaxtyping import Bool, Int64, UInt8
 
 from wsss.core.command import commit, progress
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import FORMAT, VERSION
+from wsss.core.evaluation_file import FORMAT, VERSION, read_evaluation
 from wsss.core.images import IGNORE
 from wsss.core.store import MapReader, MapRecord, MaskReader
-from wsss.explain.box_accuracy import DELTAS, BoxAccuracy
-from wsss.explain.boxes import resize_boxes, score_map
-from wsss.explain.peak_iou import PeakIou
-from wsss.explain.pixel_ap import PixelAP
-from wsss.explain.pointing_game import PointingGame
+from wsss.explain.box_accuracy import DELTAS, BoxAccuracies, BoxAccuracy
+from wsss.explain.boxes import boxes_of_each, resize_boxes, score_map, shares
+from wsss.explain.peak_iou import IouCurves, PeakIou
+from wsss.explain.pixel_ap import PixelAP, PrecisionRecall
+from wsss.explain.pointing_game import Pointing, PointingGame
 from wsss.explain.recipe import LocalizationRecipe
 
 
 def localize(
-    recipe: LocalizationRecipe, maps: Sequence[Path], masks: Path, *, seed: int | None = None
+    recipe: LocalizationRecipe,
+    maps: Sequence[Path],
+    masks: Path,
+    *,
+    percentile_from: Path | None = None,
+    seed: int | None = None,
 ) -> dict[str, Any]:
     """The localization scores of a maps file (or its shards), JSON-able.
 
@@ -34,7 +39,12 @@ def localize(
     Boxes of the ground truth are those around the connected parts (8 neighbours) of the class in
     the mask: touching objects share one. Everything is at recipe.side².
 
-    Raises UserError for images without maps, other classes or splits, and masks without a class.
+    Of several percentiles in the recipe, maps of train are scored by each, and the scores are those
+    of the first of highest MaxBoxAccV2; maps of another split are scored by the one that
+    percentile_from, the scores of the same maps of train, chose.
+
+    Raises UserError for images without maps, other classes or splits, masks without a class, and
+    where percentile_from is missing, needless, or not of train.
     """
     explained, truth = MapReader(maps), MaskReader(masks)
     if explained.header.classes != truth.header.classes:
@@ -49,24 +59,77 @@ def localize(
     missing = [name for name in truth.ids if name not in explained]
     if missing:
         raise UserError(f"{maps[0]}: no maps of '{missing[0]}', which has a mask; explain all")
+    percentiles = _percentiles(recipe, explained.header.split, percentile_from)
     size = (recipe.side, recipe.side)
-    boxes = BoxAccuracy(recipe.step, recipe.percentile)
-    pixels, peak = PixelAP(), PeakIou()
+    boxes = [BoxAccuracy(recipe.step) for _ in percentiles]
+    peaks = [PeakIou() for _ in percentiles]
+    pixels = PixelAP()
     pointing = PointingGame(len(explained.header.classes), recipe.tolerance)
     for name in progress(truth.ids, total=len(truth.ids), what="localize"):
         mask, record = truth[name], explained[name]
         for class_id, inside in _present(mask):
             scores = score_map(_map_of(record, class_id), size)
-            boxes.update(scores, resize_boxes(part_boxes(inside), mask.shape, size))
+            objects = resize_boxes(part_boxes(inside), mask.shape, size)
             wanted = np.where(mask == IGNORE, mask, inside).astype(np.uint8)
             wanted = cv2.resize(wanted, size, interpolation=cv2.INTER_NEAREST)
+            found = boxes_of_each(scores, boxes[0].thresholds, percentiles)
+            for i, percentile in enumerate(percentiles):
+                boxes[i].count(found[i], objects)
+                peaks[i].update(shares(scores, percentile), wanted)
             pixels.update(scores, wanted)
-            peak.update(scores, wanted)
             pointing.update(scores, class_id - 1, wanted == 1)
-    if not boxes.pairs:
+    accuracies = [each.result() for each in boxes]
+    if not accuracies[0].pairs:
         raise UserError(f"{masks}: shows no class; give masks with class ids")
-    counted = (boxes, pixels, peak, pointing)
-    return _document(recipe, explained, maps, masks, len(truth.ids), counted, seed)
+    best = int(np.argmax([each.max_box_acc_v2 for each in accuracies]))
+    chosen = {"value": percentiles[best], "how": "by recipe", "source": None, "tried": None}
+    if recipe.percentiles is not None:
+        among = f"best MaxBoxAccV2 of {', '.join(f'{p:g}' for p in recipe.percentiles)}"
+        chosen["how"] = f"{among} on {'train' if percentile_from else 'this split'}"
+        chosen["source"] = str(percentile_from) if percentile_from else None
+        tried = zip(percentiles, accuracies, peaks, strict=True)
+        chosen["tried"] = None if percentile_from else [_tried(*each) for each in tried]
+    scored = (accuracies[best], pixels.result(), peaks[best].result(), pointing.result())
+    document = _document(recipe, explained, maps, masks, len(truth.ids), scored, seed)
+    return document | {"percentile": chosen}
+
+
+def _percentiles(
+    recipe: LocalizationRecipe, split: str, percentile_from: Path | None
+) -> tuple[float, ...]:
+    """Those to score by: the recipe's, or the one that was chosen on train."""
+    listed = recipe.percentiles
+    if listed is None:
+        if percentile_from is not None:
+            raise UserError(
+                "--percentile-from: the recipe has no percentiles to choose from; list some, or "
+                "leave it out"
+            )
+        return (recipe.percentile,)
+    if percentile_from is None:
+        if split != "train":
+            raise UserError(
+                f"the recipe has percentiles to choose from, and the maps are of {split}; give the "
+                "scores of the same maps of train as --percentile-from"
+            )
+        return listed
+    read = read_evaluation(percentile_from, "train")
+    value = (read.get("percentile") or {}).get("value")
+    if value not in listed:
+        raise UserError(
+            f"{percentile_from}: chose percentile {value}, none of the recipe's; score the maps of "
+            "train by this recipe"
+        )
+    return (value,)
+
+
+def _tried(percentile: float, boxes: BoxAccuracies, peak: PeakIou) -> dict[str, float]:
+    return {
+        "percentile": percentile,
+        "max_box_acc": boxes.max_box_acc / 100,
+        "max_box_acc_v2": boxes.max_box_acc_v2 / 100,
+        "peak_iou": peak.result().pooled.peak / 100,
+    }
 
 
 def part_boxes(inside: Bool[np.ndarray, "h w"]) -> Int64[np.ndarray, "n 4"]:
@@ -93,11 +156,11 @@ def _document(
     maps: Sequence[Path],
     masks: Path,
     images: int,
-    counted: tuple[BoxAccuracy, PixelAP, PeakIou, PointingGame],
+    scored: tuple[BoxAccuracies, PrecisionRecall, IouCurves, Pointing],
     seed: int | None,
 ) -> dict[str, Any]:
     about = explained.header.extra or {}
-    accuracy, pixels, peak, pointing = (part.result() for part in counted)
+    accuracy, pixels, peak, pointing = scored
     metrics = {
         "max_box_acc": accuracy.max_box_acc / 100,
         "max_box_acc_v2": accuracy.max_box_acc_v2 / 100,

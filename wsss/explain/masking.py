@@ -11,18 +11,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
 
 from wsss.core.command import commit, progress
 from wsss.core.errors import UserError
 from wsss.core.evaluation_file import FORMAT, VERSION
 from wsss.core.recipe import parse_json
 from wsss.core.store import ImageReader, MapReader
-from wsss.explain.aggregate import aggregate
+from wsss.explain.aggregate import AREAS, aggregate
 from wsss.explain.classifier import Classifier
+from wsss.explain.deletion_insertion import area, blurred, deletion, insertion
 from wsss.explain.extraction import network_input, require_classes
 from wsss.explain.maps import resize
-from wsss.explain.metrics import per_detection
-from wsss.explain.recipe import AnyExplanation
+from wsss.explain.metrics import Probabilities, per_detection
+from wsss.explain.recipe import AnyExplanation, Curves, MetricsRecipe
 from wsss.nn.cam_network import load_cam_network
 from wsss.nn.inference import ready
 
@@ -37,12 +40,18 @@ _SHORT = {
 
 
 def mask_and_score(
-    model: Path, images: Sequence[Path], maps: Sequence[Path], *, threads: int
+    recipe: MetricsRecipe,
+    model: Path,
+    images: Sequence[Path],
+    maps: Sequence[Path],
+    *,
+    threads: int,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The rows of `per_detection` of all images that have maps, and the evaluation, JSON-able.
 
     Size, detection threshold and batch are those of the recipe that made the maps. "class" in the
-    rows is the class id, from 1.
+    rows is the class id, from 1. With recipe.curves the rows also have the areas "deletion" and
+    "insertion" below their curves, whose means over the detections are in the evaluation.
 
     Raises UserError for maps or images of other classes than the model's, maps of other images,
     and maps that no explaining method of `wsss explain maps` made.
@@ -54,38 +63,78 @@ def mask_and_score(
     require_classes(reader, trained, model)
     if explained.header.classes != trained.classes:
         raise UserError(f"{maps[0]}: its classes are not those of {model}; explain that model")
-    recipe = parse_json(explained.header.recipe, AnyExplanation)
+    made = parse_json(explained.header.recipe, AnyExplanation)
     missing = [name for name in explained.ids if name not in reader.ids]
     if missing:
         raise UserError(f"{images[0]}: no image '{missing[0]}', of which {maps[0]} has maps")
-    found = []
-    size = recipe.batch_size if recipe.side else 1
+
+    def probabilities(x: Tensor) -> Tensor:
+        return classifier.logits(x).sigmoid()
+
+    found, curves = [], []
+    size = made.batch_size if made.side else 1
     with torch.inference_mode():
         for start in progress(range(0, len(explained), size), total=-(-len(explained) // size),
                               what="mask", unit="batch"):  # fmt: skip
             records = [explained[name] for name in explained.ids[start : start + size]]
             x = network_input(
-                [reader[reader.index(r.id)] for r in records], trained.backbone, recipe.side
+                [reader[reader.index(r.id)] for r in records], trained.backbone, made.side
             )
+            unmasked = probabilities(x)
+            of = torch.tensor([i for i, r in enumerate(records) for _ in r.classes]).long()
+            classes = torch.tensor([c - 1 for r in records for c in r.classes.tolist()]).long()
+            detected = (unmasked.cpu().double() > made.detection)[of, classes]
+            of, classes = of[detected], classes[detected]
             large = [
                 resize(torch.from_numpy(r.maps.astype(np.float32)), tuple(x.shape[-2:]))
                 for r in records
             ]
-            found.append(
-                per_detection(
-                    lambda images: classifier.logits(images).sigmoid(),
-                    x,
-                    torch.cat(large).to(x.device),
-                    torch.tensor([i for i, r in enumerate(records) for _ in r.classes]).long(),
-                    torch.tensor([c - 1 for r in records for c in r.classes.tolist()]).long(),
-                    detection=recipe.detection,
-                    chunk=2 * recipe.batch_size,
-                    ids=[r.id for r in records],
-                )
+            pairs = (torch.cat(large)[detected].to(x.device), of, classes)
+            chunk = 2 * made.batch_size
+            rows = per_detection(
+                probabilities,
+                x,
+                *pairs,
+                detection=made.detection,
+                chunk=chunk,
+                unmasked=unmasked,
+                ids=[r.id for r in records],
             )
+            if recipe.curves is not None:
+                both = _curves(recipe.curves, probabilities, x, *pairs, chunk=chunk)
+                rows = rows.assign(**{name: area(each) for name, each in both.items()})
+                curves.append(both)
+            found.append(rows)
     rows = pd.concat(found, ignore_index=True)
     rows["class"] += 1
-    return rows, _document(rows, explained, maps, trained.seed)
+    document = _document(rows, explained, maps, trained.seed)
+    if recipe.curves is not None:
+        document |= {"curves": recipe.curves.model_dump(mode="json") | _mean(curves)}
+    return rows, document
+
+
+def _curves(
+    recipe: Curves,
+    probabilities: Probabilities,
+    x: Float[Tensor, "b 3 H W"],
+    maps: Float[Tensor, "n H W"],
+    images_of: Int[Tensor, " n"],
+    classes_of: Int[Tensor, " n"],
+    *,
+    chunk: int,
+) -> dict[str, Float64[np.ndarray, "n points"]]:
+    gone = {"rise": None, "blur": blurred(x), "mean": torch.zeros_like(x)}[recipe.baseline]
+    options = {"steps": recipe.steps, "chunk": chunk, "baseline": gone}
+    return {
+        way.__name__: way(probabilities, x, maps, images_of, classes_of, **options)
+        for way in (deletion, insertion)
+    }
+
+
+def _mean(curves: list[dict[str, np.ndarray]]) -> dict[str, list[float] | None]:
+    """Each curve's mean over the detections; None without any."""
+    every = {name: np.concatenate([each[name] for each in curves]) for name in AREAS}
+    return {name: c.mean(0).tolist() if len(c) else None for name, c in every.items()}
 
 
 def _document(
@@ -97,6 +146,7 @@ def _document(
     values |= {f"macro_{short}": table.loc["macro", name] for short, name in _SHORT.items()}
     for name in ("ado", "aro"):
         values[f"{name}_multi"] = table.loc["micro", f"{_SHORT[name]}_multi"]
+    values |= {name: table.loc["micro", name] for name in AREAS if name in table}
     values["f1_of_ar_ado"] = table.loc["macro", "f1_retention_drop_of_others"]
     values["f1_of_ad_aro"] = table.loc["macro", "f1_drop_retention_of_others"]
     return {

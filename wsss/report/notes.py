@@ -34,6 +34,9 @@ NAMES = {
     "aro_multi": "ARO in images with two or more detections (lower is better)",
     "f1_of_ar_ado": "harmonic mean of AR and ADO by class",
     "f1_of_ad_aro": "harmonic mean of AD and ARO by class (lower is better)",
+    "deletion": "deletion: area under the probability as the map's highest pixels go first (lower "
+    "is better)",
+    "insertion": "insertion: area under the probability as the map's highest pixels come first",
     "max_box_acc": "MaxBoxAcc: largest box at IoU 0.5, at the best threshold",
     "max_box_acc_v2": "MaxBoxAccV2: any box at IoU 0.3, 0.5, 0.7, each at its best threshold",
     "pxap": "PxAP: average precision of pixels",
@@ -75,6 +78,7 @@ def metric_notes(
         ("image labels", maps, lambda e: e["image_labels"] or "not stated"),
         ("TTA", maps, _tta),
         ("CRF", masks, _crf),
+        ("percentile", _localized(files), _percentile),
         ("threshold", _tuned(shown), lambda e: e["threshold"]["how"]),
         ("fixed threshold", _fixed(shown), lambda e: f"{e['fixed']['threshold']:g}, not tuned"),
     ]
@@ -148,6 +152,17 @@ def _tuned(shown: dict[Column, Cells]) -> dict[str, Cells]:
         for column, cells in shown.items()
         if column.file not in WITHOUT_MASKS and column.metric not in WITHOUT_THRESHOLD
     }
+
+
+def _localized(files: dict[str, Cells]) -> dict[str, Cells]:
+    return {file: cells for file, cells in files.items() if file == "localization"}
+
+
+def _percentile(evaluation: Evaluation) -> str:
+    percentile = evaluation.get("percentile")
+    if percentile is None:
+        return "not stated"
+    return f"{percentile['value']:g} {percentile['how']}"
 
 
 def _fixed(shown: dict[Column, Cells]) -> dict[str, Cells]:

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, get_args
 
 from pydantic import Field, model_validator
 
-from wsss.core.evaluation_file import METRICS_OF
+from wsss.core.evaluation_file import CURVE_METRICS, METRICS_OF
 from wsss.core.recipe import Recipe
 
 CLASSIFIER = "classifier"  # the column of image-level scores, from model.<split>.eval.json
@@ -52,7 +52,8 @@ class Column(NamedTuple):
     def metrics(self) -> tuple[str, ...]:
         """The metrics that the evaluation of such a file has."""
         if self.file in WITHOUT_MASKS:
-            return METRICS_OF[WITHOUT_MASKS[self.file]]
+            curves = CURVE_METRICS if self.file == "explain" else ()
+            return (*METRICS_OF[WITHOUT_MASKS[self.file]], *curves)
         every = get_args(Metric)
         return tuple(m for m in every if self.file in _ONLY_OF.get(m, (self.file,)))
 

@@ -18,7 +18,7 @@ from wsss.report.spec import TableSpec
 TOTAL, MEMORY = "total", "peak memory, GiB"
 LOWER_IS_BETTER = {
     *("fp", "fn", "mae", "seconds", "max_rss_gib"),
-    *("ad", "aro", "aro_multi", "macro_ad", "macro_aro", "f1_of_ad_aro"),
+    *("ad", "aro", "aro_multi", "macro_ad", "macro_aro", "f1_of_ad_aro", "deletion"),
 }
 LABELS = {
     "miou": "mIoU",
@@ -152,7 +152,7 @@ def _evaluation(path: Path, column: Column, split: str) -> dict[str, Any]:
         found = evaluation["evaluated"]["kind"]
         raise UserError(f"{path}: evaluates {found}, the column shows {column.file}; exchange it")
     if column.metric not in (*evaluation["metrics"], "fixed_miou"):
-        known = ", ".join(column.metrics())
+        known = ", ".join(m for m in column.metrics() if m in evaluation["metrics"])
         raise UserError(f"{path}: has no metric '{column.metric}'; take one of {known}")
     return evaluation
 
