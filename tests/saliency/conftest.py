@@ -10,7 +10,8 @@ from PIL import Image
 from torch import nn
 
 from wsss.core.random import generator
-from wsss.core.store import Header, ImageRecord, ImageWriter, MapWriter
+from wsss.core.shard import Shard
+from wsss.core.store import Header, ImageRecord, ImageWriter, MapReader, MapWriter
 from wsss.nn.recipe import Backbone, Square
 from wsss.saliency.recipe import C2amAugment, C2amOptimizer, C2amTrain, C2amTraining, Hints
 
@@ -94,3 +95,15 @@ def fill_batch_norms(network):
 @pytest.fixture(scope="session")
 def split(tmp_path_factory):
     return write_split(tmp_path_factory.mktemp("split"))
+
+
+def assert_same_in_parts(extract, recipe, model, images, whole, folder):
+    """Two and seven parts of the maps hold the bytes and the order of those in `whole`."""
+    for of in (2, 7):
+        parts = [folder / f"{i}-of-{of}.h5" for i in range(1, of + 1)]
+        for i, part in enumerate(parts, start=1):
+            extract(recipe, model, images, shard=Shard(i, of), threads=1, out=part)
+        with MapReader(parts) as together, MapReader(whole) as one:
+            assert together.ids == one.ids
+            for a, b in zip(together, one, strict=True):
+                assert a.maps.tobytes() == b.maps.tobytes()

@@ -19,7 +19,7 @@ from wsss.saliency.losses import disentangle, hint_loss, sim_max, sim_min
 from wsss.saliency.recipe import C2amAugment, C2amTraining, Hints, SaliencyMaps
 from wsss.saliency.train_c2am import train
 
-from .conftest import scene, tiny, write_split
+from .conftest import assert_same_in_parts, scene, tiny, write_split
 
 
 def run(split, out, recipe=None, **changes):
@@ -73,6 +73,8 @@ def test_hints_teach_where_the_foreground_is(split, tmp_path):
             inside = scene(i, *record.size)[1][::4, ::4]
             assert record.maps.shape == (1, *inside.shape) and record.maps.max() > 0.99
             assert record.maps[0][inside].mean() > 0.2 + record.maps[0][~inside].mean()
+    model, whole = tmp_path / "c2am.safetensors", tmp_path / "s.h5"
+    assert_same_in_parts(extract_c2am, maps, model, split.images, whole, tmp_path)
 
 
 def test_the_loss_takes_every_value_of_the_recipe():

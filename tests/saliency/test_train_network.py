@@ -23,7 +23,7 @@ from wsss.saliency.recipe import (
 )
 from wsss.saliency.train_network import train_network
 
-from .conftest import scene
+from .conftest import assert_same_in_parts, scene
 
 
 def tiny(architecture="unet", **training):
@@ -120,6 +120,8 @@ def test_it_learns_the_masks(split, masks, tmp_path):
         assert reader.header.classes == ("salient",)
         found = [(r.maps[0] > 0.5) == scene(i, *r.size)[1] for i, r in enumerate(reader)]
     assert np.mean([same.mean() for same in found]) > 0.95
+    whole = tmp_path / "saliency.h5"
+    assert_same_in_parts(extract_network, maps, model, split.images, whole, tmp_path)
 
 
 def test_the_loss_is_a_mean_over_pixels_that_count():

@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from wsss.core.errors import UserError
 from wsss.core.images import decode
+from wsss.core.shard import Shard
 from wsss.core.store import ImageReader, MapReader, MaskReader
 from wsss.nn.inference import augmented_mean
 from wsss.segmentation.masks import most_probable
@@ -123,3 +124,14 @@ def test_the_mirrored_image_has_mirrored_scores(trained, split):
 
     mirrored = scores(np.ascontiguousarray(image[:, ::-1])).flip(-1)
     torch.testing.assert_close(scores(image), mirrored)
+
+
+@pytest.mark.parametrize("of", [2, 7])
+def test_parts_hold_the_bytes_of_the_whole(of, split, trained, everything, tmp_path):
+    parts = [tmp_path / f"{i}.h5" for i in range(1, of + 1)]
+    for i, part in enumerate(parts, start=1):
+        predict(ALL, trained, split.images, shard=Shard(i, of), threads=1, out=part)
+    together, whole = MapReader(parts), MapReader(everything)
+    assert together.ids == whole.ids
+    for a, b in zip(together, whole, strict=True):
+        assert (a.classes.tolist(), a.maps.tobytes()) == (b.classes.tolist(), b.maps.tobytes())
