@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from wsss.core.errors import UserError
 from wsss.core.evaluation_file import read_evaluation
 from wsss.core.model_file import save_model
+from wsss.core.random import mix
+from wsss.core.recipe import parse_json
 from wsss.core.store import (
     Header,
     ImageRecord,
@@ -26,14 +28,20 @@ from wsss.core.store import (
 from wsss.explain.aggregate import aggregate, read_rows
 from wsss.explain.box_accuracy import BoxAccuracy
 from wsss.explain.boxes import resize_boxes, score_map, shares
+from wsss.explain.classifier import Classifier
 from wsss.explain.class_weights import between, correlation
 from wsss.explain.cli import app
 from wsss.explain.deletion_insertion import blurred
+from wsss.explain.extraction import built
+from wsss.explain.gradients import gradients
 from wsss.explain.localization import part_boxes
 from wsss.explain.maps import psi
 from wsss.explain.peak_iou import PeakIou
 from wsss.explain.pixel_ap import PixelAP
 from wsss.explain.pointing_game import PointingGame
+from wsss.explain.recipe import AnyExplanation
+from wsss.explain.smooth import smooth
+from wsss.explain.tta import tta
 from wsss.nn.cam_network import CamNetwork, load_cam_network
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
@@ -145,6 +153,25 @@ def test_parts_are_the_whole(folder, tmp_path):
     for name in whole.ids:
         np.testing.assert_array_equal(parts[name].classes, whole[name].classes)
         np.testing.assert_allclose(parts[name].maps, whole[name].maps, atol=5e-3)
+
+
+def test_views_and_noise_are_the_recipes_and_the_seeds(folder):
+    trained = load_cam_network(folder / "model.safetensors")
+    classifier = Classifier.of_cam_network(trained.network)
+    noise = {"repetitions": 2, "sigma": 0.3}
+    views = {"scales": [0.5, 1.0], "flip": True}
+    text = json.dumps({"method": "gradients", "smooth": noise, "tta": views})
+    recipe = parse_json(text, AnyExplanation)
+    x = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+
+    def maps(method):
+        return psi(method(classifier, x, [0, 2]).maps)
+
+    found = maps(built(recipe, trained.backbone, 7))
+    smoothed = smooth(gradients, **noise, seed=mix(7, "noise") % 2**63)
+    torch.testing.assert_close(found, maps(tta(smoothed, **views)))
+    assert not torch.allclose(found, maps(smoothed), atol=0.05)
+    assert not torch.allclose(found, maps(built(recipe, trained.backbone, 8)), atol=0.05)
 
 
 @pytest.mark.parametrize("method", ["full-grad", "score-cam", "minmax-grad-cam", "lrp"])
@@ -439,8 +466,10 @@ def test_correlation_is_pearsons(folder, tmp_path):
     others = np.abs(np.corrcoef(weight)[np.triu_indices(4, 1)]).mean()
     assert between(correlation(weight)) == pytest.approx(others)
     run("weights", "--model", folder / "model.safetensors", "--out", tmp_path / "w.png")
-    with Image.open(tmp_path / "w.png") as picture:
-        assert picture.width > 300
+    two = ("--model", folder / "model.safetensors") * 2
+    run("weights", *two, "--out", tmp_path / "two.png")
+    with Image.open(tmp_path / "w.png") as one, Image.open(tmp_path / "two.png") as both:
+        assert one.width > 300 and both.height == one.height and both.width > 1.7 * one.width
 
 
 def test_bad_input_is_one_line(folder, tmp_path):
