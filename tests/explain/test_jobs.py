@@ -28,8 +28,8 @@ from wsss.core.store import (
 from wsss.explain.aggregate import aggregate, read_rows
 from wsss.explain.box_accuracy import BoxAccuracy
 from wsss.explain.boxes import resize_boxes, score_map, shares
-from wsss.explain.classifier import Classifier
 from wsss.explain.class_weights import between, correlation
+from wsss.explain.classifier import Classifier
 from wsss.explain.cli import app
 from wsss.explain.deletion_insertion import blurred
 from wsss.explain.extraction import built
