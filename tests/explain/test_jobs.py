@@ -3,6 +3,7 @@
 import io
 import json
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,8 @@ from typer.testing import CliRunner
 from wsss.core.errors import UserError
 from wsss.core.evaluation_file import read_evaluation
 from wsss.core.model_file import save_model
+from wsss.core.random import mix
+from wsss.core.recipe import parse_json
 from wsss.core.store import (
     Header,
     ImageRecord,
@@ -23,11 +26,22 @@ from wsss.core.store import (
     MaskWriter,
 )
 from wsss.explain.aggregate import aggregate, read_rows
+from wsss.explain.box_accuracy import BoxAccuracy
+from wsss.explain.boxes import resize_boxes, score_map, shares
 from wsss.explain.class_weights import between, correlation
+from wsss.explain.classifier import Classifier
 from wsss.explain.cli import app
 from wsss.explain.deletion_insertion import blurred
+from wsss.explain.extraction import built
+from wsss.explain.gradients import gradients
 from wsss.explain.localization import part_boxes
 from wsss.explain.maps import psi
+from wsss.explain.peak_iou import PeakIou
+from wsss.explain.pixel_ap import PixelAP
+from wsss.explain.pointing_game import PointingGame
+from wsss.explain.recipe import AnyExplanation
+from wsss.explain.smooth import smooth
+from wsss.explain.tta import tta
 from wsss.nn.cam_network import CamNetwork, load_cam_network
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
@@ -141,6 +155,25 @@ def test_parts_are_the_whole(folder, tmp_path):
         np.testing.assert_allclose(parts[name].maps, whole[name].maps, atol=5e-3)
 
 
+def test_views_and_noise_are_the_recipes_and_the_seeds(folder):
+    trained = load_cam_network(folder / "model.safetensors")
+    classifier = Classifier.of_cam_network(trained.network)
+    noise = {"repetitions": 2, "sigma": 0.3}
+    views = {"scales": [0.5, 1.0], "flip": True}
+    text = json.dumps({"method": "gradients", "smooth": noise, "tta": views})
+    recipe = parse_json(text, AnyExplanation)
+    x = torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+
+    def maps(method):
+        return psi(method(classifier, x, [0, 2]).maps)
+
+    found = maps(built(recipe, trained.backbone, 7))
+    smoothed = smooth(gradients, **noise, seed=mix(7, "noise") % 2**63)
+    torch.testing.assert_close(found, maps(tta(smoothed, **views)))
+    assert not torch.allclose(found, maps(smoothed), atol=0.05)
+    assert not torch.allclose(found, maps(built(recipe, trained.backbone, 8)), atol=0.05)
+
+
 @pytest.mark.parametrize("method", ["full-grad", "score-cam", "minmax-grad-cam", "lrp"])
 def test_every_kind_of_method_makes_a_file(folder, tmp_path, method):
     recipe = {"method": method, "side": 64, "detection": 0.3}
@@ -177,8 +210,19 @@ def test_metrics_are_those_of_masked_images(folder, tmp_path):
     assert read["evaluated"]["kind"] == "explanations"
     assert read["detections"] == len(rows)
     table = aggregate(rows)
-    assert read["metrics"]["ad"] == pytest.approx(table.loc["micro", "drop"] / 100)
-    assert read["metrics"]["macro_ar"] == pytest.approx(table.loc["macro", "retention"] / 100)
+    assert rows["detections"].nunique() > 1
+    others = {"ado": "drop_of_others", "aro": "retention_of_others"}
+    figures = {"ic": "increase", "ad": "drop", "ar": "retention", **others}
+    expected = {
+        **{name: ("micro", column) for name, column in figures.items()},
+        **{f"macro_{name}": ("macro", column) for name, column in figures.items()},
+        **{f"{name}_multi": ("micro", f"{column}_multi") for name, column in others.items()},
+        "f1_of_ar_ado": ("macro", "f1_retention_drop_of_others"),
+        "f1_of_ad_aro": ("macro", "f1_drop_retention_of_others"),
+    }
+    assert expected.keys() == read["metrics"].keys()
+    for name, place in expected.items():
+        assert read["metrics"][name] == pytest.approx(table.loc[place] / 100), name
 
 
 @pytest.mark.parametrize("baseline", ["rise", "blur", "mean"])
@@ -291,6 +335,54 @@ def test_a_class_without_a_map_counts_as_missed(folder, tmp_path):
     assert read["metrics"]["pointing"] == pytest.approx(2 / 3)  # a mean over classes
 
 
+def test_figures_are_those_of_every_map_and_mask_at_one_size(folder, tmp_path):
+    random, masks, size = np.random.default_rng(0), tmp_path / "masks.h5", (40, 40)
+    known = MaskReader(folder / "val.masks.h5")
+    with MaskWriter(masks, Header("masks", "val", CLASSES)) as writer:
+        for name in known.ids:  # so that classes are in different numbers of images
+            mask = known[name].copy()
+            mask[(mask == 2) & (name == "i3")] = 0
+            writer.add(name, mask)
+
+    def noisy(name, classes, maps):
+        low = [cv2.resize(m, (9, 7), interpolation=cv2.INTER_AREA) for m in maps]
+        noise = random.random((len(maps), 7, 9), np.float32)
+        return classes, (np.array(low, np.float32).reshape(-1, 7, 9) + 4 * noise) / 5
+
+    maps = write_maps(tmp_path / "m.h5", folder, noisy)
+    recipe = {"side": 40, "percentile": 80, "step": 0.1, "tolerance": 1}
+    out = tmp_path / "l.eval.json"
+    run("localization", "--maps", maps, "--masks", masks, "--recipe", json.dumps(recipe), "--out",
+        out)  # fmt: skip
+    read, explanations, truth = read_evaluation(out, "val"), MapReader(maps), MaskReader(masks)
+    boxes, pixels, peak, pointing = BoxAccuracy(0.1, 80), PixelAP(), PeakIou(), PointingGame(3, 1)
+    for name in truth.ids:
+        mask, record = truth[name], explanations[name]
+        for class_id in set(np.unique(mask).tolist()) - {0, 255}:
+            scores = score_map(record.maps[list(record.classes).index(class_id)], size)
+            inside = (mask == class_id).astype(np.uint8)
+            inside[mask == 255] = 255
+            inside = cv2.resize(inside, size, interpolation=cv2.INTER_NEAREST)
+            objects = resize_boxes(part_boxes(mask == class_id), mask.shape, size)
+            boxes.update(scores, objects)
+            pixels.update(scores, inside)
+            peak.update(shares(scores, 80), inside)
+            pointing.update(scores, class_id - 1, inside == 1)
+    expected = {
+        "max_box_acc": boxes.result().max_box_acc,
+        "max_box_acc_v2": boxes.result().max_box_acc_v2,
+        "pxap": pixels.result().px_ap,
+        "peak_iou": peak.result().pooled.peak,
+        "peak_iou_threshold": 100 * peak.result().pooled.threshold,
+        "pointing": pointing.result().mean,
+    }
+    assert read["metrics"].keys() == expected.keys()
+    for name, value in expected.items():
+        assert read["metrics"][name] == pytest.approx(value / 100), name
+    assert pointing.result().mean != pointing.result().pooled
+    assert read["peak_iou_mean"] == pytest.approx(peak.result().mean.peak / 100)
+
+
 def parts_of_a_share(share):
     """Maps: the class's pixels are 1, and `share` of the image's others, near them, are ½."""
 
@@ -374,8 +466,10 @@ def test_correlation_is_pearsons(folder, tmp_path):
     others = np.abs(np.corrcoef(weight)[np.triu_indices(4, 1)]).mean()
     assert between(correlation(weight)) == pytest.approx(others)
     run("weights", "--model", folder / "model.safetensors", "--out", tmp_path / "w.png")
-    with Image.open(tmp_path / "w.png") as picture:
-        assert picture.width > 300
+    two = ("--model", folder / "model.safetensors") * 2
+    run("weights", *two, "--out", tmp_path / "two.png")
+    with Image.open(tmp_path / "w.png") as one, Image.open(tmp_path / "two.png") as both:
+        assert one.width > 300 and both.height == one.height and both.width > 1.7 * one.width
 
 
 def test_bad_input_is_one_line(folder, tmp_path):
@@ -398,4 +492,16 @@ def test_bad_input_is_one_line(folder, tmp_path):
         common = ("--model", folder / "model.safetensors", "--images", folder / "val.h5")
         out_files = ("--out-rows", tmp_path / "r.csv", "--out", tmp_path / "r.json")
         run("metrics", *common, "--maps", other, *out_files)
+    foreign = tmp_path / "cam.h5"
+    with MapWriter(foreign, Header("maps", "val", CLASSES, '{"scales": [1.0]}')) as writer:
+        writer.add("i0", SIZES[0], np.array([1]), np.ones((1, 4, 4), np.float32))
+    with pytest.raises(UserError, match=r"cam\.h5: its recipe is none of `wsss explain maps`"):
+        run("metrics", *common, "--maps", foreign, *out_files)
+    absent = tmp_path / "absent.h5"
+    with MapWriter(absent, Header("maps", "val", CLASSES, '{"method": "cam"}')) as writer:
+        writer.add("i9", SIZES[0], np.array([1]), np.ones((1, 4, 4), np.float32))
+    with pytest.raises(UserError, match=r"val\.h5: no image 'i9', of which .*absent\.h5 has maps"):
+        run("metrics", *common, "--maps", absent, *out_files)
+    with pytest.raises(UserError, match=r"absent\.h5: no maps of 'i0', which has a mask"):
+        localized(folder, absent, tmp_path / "l.eval.json")
     assert not out.exists() and not (tmp_path / "r.csv").exists()

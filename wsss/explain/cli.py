@@ -117,12 +117,19 @@ def localization_command(
 
 
 @app.command(
-    "weights", epilog="Example: wsss explain weights --model model.safetensors --out weights.png"
+    "weights",
+    epilog="Example: wsss explain weights --model vanilla/model.safetensors "
+    "--model kur/model.safetensors --out class-weights.png",
 )
-def weights_command(model: ModelOption, out: OutOption) -> None:
+def weights_command(
+    models: Annotated[
+        list[Path], typer.Option("--model", help="Trained classifier; repeat to compare.")
+    ],
+    out: OutOption,
+) -> None:
     """Draw how alike the classes' weights are, as a heat map of their correlation."""
     started = time.monotonic()
     from wsss.explain.class_weights import weights_figure
 
-    write_bytes(out, weights_figure(model))
+    write_bytes(out, weights_figure(models))
     run_card(out, weights_figure, "{}", started)

@@ -63,7 +63,7 @@ def mask_and_score(
     require_classes(reader, trained, model)
     if explained.header.classes != trained.classes:
         raise UserError(f"{maps[0]}: its classes are not those of {model}; explain that model")
-    made = parse_json(explained.header.recipe, AnyExplanation)
+    made = _recipe_of(explained)
     missing = [name for name in explained.ids if name not in reader.ids]
     if missing:
         raise UserError(f"{images[0]}: no image '{missing[0]}', of which {maps[0]} has maps")
@@ -111,6 +111,16 @@ def mask_and_score(
     if recipe.curves is not None:
         document |= {"curves": recipe.curves.model_dump(mode="json") | _mean(curves)}
     return rows, document
+
+
+def _recipe_of(explained: MapReader) -> AnyExplanation:
+    try:
+        return parse_json(explained.header.recipe, AnyExplanation)
+    except UserError:
+        raise UserError(
+            f"{explained.paths[0]}: its recipe is none of `wsss explain maps`; give maps that this "
+            "command made"
+        ) from None
 
 
 def _curves(
