@@ -119,6 +119,18 @@ def test_residual_blocks_gates_and_group_norm(tiny, kind, name):
         require_maps(name, classifier, images(), None)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_convnext(shake, name):
+    """LayerNorm of maps that are channels first; behind the means it is no linear layer alone."""
+    classifier = Classifier(shake(timm.create_model("test_convnext", num_classes=4)), "stages")
+    refused = BY_NAME | dict.fromkeys(("cam", "minmax-cam", "d-minmax-cam"), "no weights lead from")
+    if name in refused:
+        with pytest.raises(UserError, match=refused[name]):
+            METHODS[name](classifier, images(), LABELS)
+    else:
+        require_maps(name, classifier, images(), (2, 2))
+
+
 def test_a_linear_layer_of_other_features_is_refused(tiny):
     with pytest.raises(UserError, match="leave linear out"):
         cam(Classifier(tiny("resnet"), "layer2", linear="fc"), images(), LABELS)
