@@ -16,8 +16,8 @@ from wsss.nn.recipe import Backbone
 LABELS = torch.tensor([[1, 0, 1, 1], [0, 1, 0, 0]]).bool()
 PIXELS = {"gradients", "full-grad", "lrp"}  # maps at the image's size
 BY_NAME = {
-    "full-grad": r"piecewise affine network, which \S+ \((LayerNorm|GroupNorm|Sigmoid|GELU)\)",
-    "lrp": r"no rule for (layer|group)_norm in '\S+' \((Layer|Group)Norm\)",
+    "full-grad": r"piecewise affine network, which \S+ \((LayerNorm\w*|GroupNorm|Sigmoid|GELU)\)",
+    "lrp": r"no rule for (layer|group)_norm in '\S+' \((Layer|Group)Norm\w*\)",
 }
 
 
