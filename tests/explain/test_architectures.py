@@ -16,8 +16,8 @@ from wsss.nn.recipe import Backbone
 LABELS = torch.tensor([[1, 0, 1, 1], [0, 1, 0, 0]]).bool()
 PIXELS = {"gradients", "full-grad", "lrp"}  # maps at the image's size
 BY_NAME = {
-    "full-grad": r"piecewise affine network, which \S+ \((LayerNorm|GroupNorm|Sigmoid|GELU)\)",
-    "lrp": r"no rule for (layer|group)_norm in '\S+' \((Layer|Group)Norm\)",
+    "full-grad": r"piecewise affine network, which \S+ \((LayerNorm\w*|GroupNorm|Sigmoid|GELU)\)",
+    "lrp": r"no rule for (layer|group)_norm in '\S+' \((Layer|Group)Norm\w*\)",
 }
 
 
@@ -117,6 +117,18 @@ def test_residual_blocks_gates_and_group_norm(tiny, kind, name):
             METHODS[name](classifier, images(), LABELS)
     else:
         require_maps(name, classifier, images(), None)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_convnext(shake, name):
+    """LayerNorm of maps that are channels first; behind the means it is no linear layer alone."""
+    classifier = Classifier(shake(timm.create_model("test_convnext", num_classes=4)), "stages")
+    refused = BY_NAME | dict.fromkeys(("cam", "minmax-cam", "d-minmax-cam"), "no weights lead from")
+    if name in refused:
+        with pytest.raises(UserError, match=refused[name]):
+            METHODS[name](classifier, images(), LABELS)
+    else:
+        require_maps(name, classifier, images(), (2, 2))
 
 
 def test_a_linear_layer_of_other_features_is_refused(tiny):
