@@ -7,14 +7,11 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def pytest_collection_finish(session):
-    """Tests that share a Slurm or a finished study must share a worker."""
-    if not getattr(session.config.option, "loadgroup", False):
-        return
-    for item in session.items:
-        group = item.get_closest_marker("xdist_group")
-        if group and not item.nodeid.endswith(f"@{group.args[0]}"):
-            raise pytest.UsageError(
-                "pytest-xdist does not know the groups of tests; install the versions of "
-                "constraints.txt (make setup)"
-            )
+def pytest_configure(config):
+    """Tests that share a Slurm or a finished study must share a worker: pytest-xdist names it so."""
+    grouped = getattr(config.option, "dist", "no") == "loadgroup"
+    if grouped and not hasattr(pytest.Item, "_nodeid"):
+        raise pytest.UsageError(
+            f"pytest {pytest.__version__} hides the groups of tests from pytest-xdist; install the "
+            "versions of constraints.txt (make setup)"
+        )
