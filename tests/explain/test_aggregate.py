@@ -3,7 +3,15 @@ import pandas as pd
 import pytest
 
 from wsss.core.errors import UserError
-from wsss.explain.aggregate import METRICS, aggregate, by_class, f_beta, read_rows, write_rows
+from wsss.explain.aggregate import (
+    METRICS,
+    aggregate,
+    by_class,
+    f_beta,
+    figures,
+    read_rows,
+    write_rows,
+)
 
 GOLDEN = pd.DataFrame(
     {
@@ -91,6 +99,28 @@ def test_areas_are_averaged_where_rows_have_them():
         table["insertion"], 100 - without["drop"], check_names=False, rtol=1e-12
     )
     pd.testing.assert_frame_equal(table[list(without)], without, check_exact=True)
+
+
+def test_figures_of_tables_are_those_of_the_aggregate():
+    rows = random_rows().assign(deletion=0.25, insertion=0.5)
+    table, found = aggregate(rows), figures(rows)
+    names = {"ic": METRICS[0], "ad": METRICS[1], "ar": METRICS[2], "ado": METRICS[3]}
+    names["aro"] = METRICS[4]
+    expected = {
+        **{short: ("micro", name) for short, name in names.items()},
+        **{f"macro_{short}": ("macro", name) for short, name in names.items()},
+        "ado_multi": ("micro", "drop_of_others_multi"),
+        "aro_multi": ("micro", "retention_of_others_multi"),
+        "deletion": ("micro", "deletion"),
+        "insertion": ("micro", "insertion"),
+        "f1_of_ar_ado": ("macro", "f1_retention_drop_of_others"),
+        "f1_of_ad_aro": ("macro", "f1_drop_retention_of_others"),
+    }
+    assert found.keys() == expected.keys()
+    assert len({round(value, 9) for value in found.values()}) == len(found)  # none for another
+    for name, place in expected.items():
+        assert 100 * found[name] == pytest.approx(table.loc[place]), name
+    assert set(figures(rows[list(random_rows())])) == set(found) - {"deletion", "insertion"}
 
 
 def test_a_class_that_is_always_alone_has_no_part_in_the_others_of_multi():

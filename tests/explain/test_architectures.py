@@ -59,6 +59,9 @@ def test_channels_last_are_the_same_maps(shake):
     first = Classifier(network, "permute", linear="head")
     last = Classifier(network, "norm", linear="head", channels_last=True)
     x = images(64, 96)
+    inner = Classifier(network, "features.1", channels_last=True)
+    with torch.no_grad():
+        torch.testing.assert_close(inner.see(x).logits, network(x))
     for method, ours in ((cam, last), (grad_cam, Classifier(network, "norm", channels_last=True))):
         expected = method(first, x, LABELS).maps
         assert expected.shape == (4, 8, 12)

@@ -18,6 +18,10 @@ def test_a_number_selects_what_is_detected_above_it():
     assert not select(1, LOGITS).any()
 
 
+def test_a_probability_of_exactly_the_threshold_is_none():
+    assert not select(0.5, torch.zeros(1, 2)).any()
+
+
 def test_indices_select_a_class_of_every_image():
     assert select([2, 0], LOGITS).tolist() == [[True, False, True]] * 2
 

@@ -13,6 +13,14 @@ METRICS = ("increase", "drop", "retention", "drop_of_others", "retention_of_othe
 OTHERS = ("drop_of_others", "retention_of_others")
 AREAS = ("deletion", "insertion")  # in rows whose recipe has curves
 BETAS = (0.5, 1, 2)
+# The metrics as tables call them.
+SHORT = {
+    "ic": "increase",
+    "ad": "drop",
+    "ar": "retention",
+    "ado": "drop_of_others",
+    "aro": "retention_of_others",
+}
 COLUMNS = ("image", "class", "probability", "detections", *METRICS)
 
 
@@ -34,6 +42,24 @@ def aggregate(rows: pd.DataFrame) -> pd.DataFrame:
         table.loc["micro", name] = _weighted(values[has], support[has])
         table.loc["macro", name] = values[has].mean()
     return table
+
+
+def figures(rows: pd.DataFrame) -> dict[str, float]:
+    """What tables show of `aggregate`, by their names for it, as fractions; NaN without rows.
+
+    ic, ad, ar, ado, aro: micro; macro_ic, …: macro; ado_multi, aro_multi: micro, of images with two
+    or more detections; deletion, insertion: micro, where rows have them; f1_of_ar_ado,
+    f1_of_ad_aro: macro.
+    """
+    table = aggregate(rows) / 100
+    micro, macro = table.loc["micro"], table.loc["macro"]
+    found = {short: micro[name] for short, name in SHORT.items()}
+    found |= {f"macro_{short}": macro[name] for short, name in SHORT.items()}
+    found |= {f"{short}_multi": micro[f"{SHORT[short]}_multi"] for short in ("ado", "aro")}
+    found |= {name: micro[name] for name in AREAS if name in table}
+    found["f1_of_ar_ado"] = macro["f1_retention_drop_of_others"]
+    found["f1_of_ad_aro"] = macro["f1_drop_retention_of_others"]
+    return found
 
 
 def by_class(rows: pd.DataFrame) -> pd.DataFrame:

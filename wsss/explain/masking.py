@@ -19,7 +19,7 @@ from wsss.core.errors import UserError
 from wsss.core.evaluation_file import FORMAT, VERSION
 from wsss.core.recipe import parse_json
 from wsss.core.store import ImageReader, MapReader
-from wsss.explain.aggregate import AREAS, aggregate
+from wsss.explain.aggregate import AREAS, SHORT, aggregate, figures
 from wsss.explain.classifier import Classifier
 from wsss.explain.deletion_insertion import area, blurred, deletion, insertion
 from wsss.explain.extraction import network_input, require_classes
@@ -28,15 +28,6 @@ from wsss.explain.metrics import Probabilities, per_detection
 from wsss.explain.recipe import AnyExplanation, Curves, MetricsRecipe
 from wsss.nn.cam_network import load_cam_network
 from wsss.nn.inference import ready
-
-# The names of tables, and the columns of `aggregate`.
-_SHORT = {
-    "ic": "increase",
-    "ad": "drop",
-    "ar": "retention",
-    "ado": "drop_of_others",
-    "aro": "retention_of_others",
-}
 
 
 def mask_and_score(
@@ -152,13 +143,6 @@ def _document(
 ) -> dict[str, Any]:
     about = explained.header.extra or {}
     table = aggregate(rows) / 100
-    values = {short: table.loc["micro", name] for short, name in _SHORT.items()}
-    values |= {f"macro_{short}": table.loc["macro", name] for short, name in _SHORT.items()}
-    for name in ("ado", "aro"):
-        values[f"{name}_multi"] = table.loc["micro", f"{_SHORT[name]}_multi"]
-    values |= {name: table.loc["micro", name] for name in AREAS if name in table}
-    values["f1_of_ar_ado"] = table.loc["macro", "f1_retention_drop_of_others"]
-    values["f1_of_ad_aro"] = table.loc["macro", "f1_drop_retention_of_others"]
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -179,7 +163,7 @@ def _document(
         "seed": seed,
         "commit": commit(),
         "recipe": None,
-        "metrics": {name: _number(value) for name, value in values.items()},
+        "metrics": {name: _number(value) for name, value in figures(rows).items()},
         "every": json.loads(table.to_json(orient="index", double_precision=15)),
         "fixed": None,
         "curve": None,
@@ -188,7 +172,7 @@ def _document(
 
 def one_line(read: dict[str, Any]) -> str:
     """The five metrics in %, for the log."""
-    values = {name.upper(): read["metrics"][name] for name in _SHORT}
+    values = {name.upper(): read["metrics"][name] for name in SHORT}
     shown = ", ".join(
         f"{name} {'–' if value is None else f'{100 * value:.1f}'}" for name, value in values.items()
     )
