@@ -8,7 +8,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_configure(config):
-    """Tests that share a Slurm or a finished study must share a worker: pytest-xdist names it so."""
+    """Tests that share a Slurm or a finished study must share a worker."""
     grouped = getattr(config.option, "dist", "no") == "loadgroup"
     if grouped and not hasattr(pytest.Item, "_nodeid"):
         raise pytest.UsageError(
