@@ -193,6 +193,8 @@ class Workflow:
             stderr=said,
             text=True,
             start_new_session=True,
+            # A worker of pytest-xdist hands on that it ignores it, as a shell's background does.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def snakemake(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
