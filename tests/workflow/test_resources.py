@@ -31,3 +31,13 @@ def test_time_grows_with_the_images_of_a_job(tmp_path):
     done = workflow.snakemake("--snakefile", "asking.smk", "--dry-run", "--quiet", "all", "all")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[0]) == [960, 1920, 30, 60, 240, 960, 480]
+
+
+def test_weights_belong_to_no_data_set(tmp_path):
+    weights = "results/weights/resnet10t.c3_in1k.safetensors"
+    workflow = copied(tmp_path)
+    one = workflow.data["classifier"]["one"]
+    backbone = one["backbone"] | {"weights": "timm:resnet10t.c3_in1k"}
+    pretrained = workflow.data["classifier"] | {"one": one | {"backbone": backbone}}
+    workflow.write(workflow.data | {"classifier": pretrained})
+    assert weights in workflow.planned("results/toy/seed0/one/model.safetensors")
