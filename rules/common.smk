@@ -25,6 +25,10 @@ os.environ.update(
 try:
     if (chosen_env := os.getenv("WSSS_ENV", "cuda")) not in ("cuda", "cpu"):
         raise UserError(f"WSSS_ENV is '{chosen_env}'; set it to cuda or cpu")
+    if not (longest := os.getenv("WSSS_MAX_MINUTES", "10000000")).isdecimal():
+        raise UserError(
+            f"WSSS_MAX_MINUTES is '{longest}'; set it to the minutes a job may take"
+        )
     gpu_required()  # a word that it does not know is told here, not by the first job
     CONFIG = wsss_config.parse(config, workflow.configfiles)
     if lacking := wsss_config.missing_surroundings(CONFIG):
@@ -248,21 +252,22 @@ def memory(megabytes, gpus=lambda wildcards: 1):
 
 
 def minutes(time):
-    """runtime that grows with each retry."""
-    return lambda wildcards, attempt: time * attempt
+    """runtime that grows with each retry, up to what the site allows."""
+    return lambda wildcards, attempt: min(time * attempt, int(longest))
 
 
 def minutes_for_10000(time):
     """runtime that grows with the images of the job's split (or of train), and each retry.
 
-    Half an hour at least, and as for 10,000 images where their list cannot be read.
+    Half an hour at least, as for 10,000 images where their list cannot be read, and at most what
+    the site allows: a training that needs more goes on with the next retry.
     """
 
     def runtime(wildcards, attempt):
         images = count_images(wildcards.dataset, wildcards.get("split", "train"))
         if wildcards.get("shard"):
             images /= CONFIG.shards
-        return max(30, round(time * images / 10_000)) * attempt
+        return minutes(max(30, round(time * images / 10_000)))(wildcards, attempt)
 
     return runtime
 

@@ -72,7 +72,7 @@ rule weights_fetch:
     threads: 1
     resources:
         mem_mb=memory(2000),
-        runtime=minutes_for_10000(60),
+        runtime=minutes(60),
     message:
         "Download the pretrained weights {wildcards.model}."
     shell:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from wsss.core import command
 from wsss.core.command import card_path, commit, log, run, run_card, start_logging, write_text
@@ -66,6 +67,10 @@ def ends_with(error, capsys) -> tuple[int, list[str]]:
         (
             FileNotFoundError(errno.ENOENT, "No such file or directory", "x.txt"),
             ["error: x.txt: No such file or directory; check the path, then run again"],
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has"),
+            ["error: CUDA out of memory; take a GPU with more memory, or one that is free"],
         ),
         (
             MemoryError(),

@@ -84,7 +84,34 @@ def test_slurms_choice_stays_also_of_several(claim):
     for _ in range(2):
         assert claim("0,1", WANTED="2", SLURM_JOB_ID="7").stdout.readline() == "0,1\n"
     assert claim("0,1", WANTED="4", SLURM_JOB_ID="7").stdout.readline() == "0,1\n"
-    assert claim("0,1", WANTED="1", SLURM_JOB_ID="7").stdout.readline() == "0\n"
+    for job in ("7", "8"):
+        assert claim("0,1", WANTED="1", SLURM_JOB_ID=job).stdout.readline() == "0\n"
+    assert claim("0,1", WANTED="1", SLURM_JOB_ID="8").stdout.readline() == "1\n"
+
+
+def test_a_lock_of_another_user_serves_as_well(monkeypatch, tmp_path):
+    """Linux refuses to open one with O_CREAT in /tmp (fs.protected_regular)."""
+    plain = os.open
+
+    def protected(path, flags, *mode):
+        if flags & os.O_CREAT and not flags & os.O_EXCL and path.exists():
+            raise PermissionError(13, "Permission denied", path)
+        return plain(path, flags, *mode)
+
+    monkeypatch.setattr(gpu.os, "open", protected)
+    monkeypatch.setattr(gpu.tempfile, "gettempdir", lambda: str(tmp_path))
+    before = os.umask(0o077)
+    try:
+        first = gpu._lock("3")
+    finally:
+        os.umask(before)
+    assert gpu._lock("3") is None
+    os.close(first)
+    second = gpu._lock("3")
+    assert second is not None
+    os.close(second)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o644
 
 
 def test_what_is_visible(monkeypatch, tmp_path):

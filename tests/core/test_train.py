@@ -318,6 +318,14 @@ def test_out_of_memory_goes_on_in_half_batches(tmp_path, caplog, most, seen, opt
             assert {name: float(value) for name, value in got.items()} == same
 
 
+@pytest.mark.parametrize("says", ["out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling `c`"])
+def test_memory_is_short_in_other_words_too(tmp_path, monkeypatch, says):
+    told = RuntimeError(f"CUDA error: {says}")
+    monkeypatch.setattr(torch.cuda, "OutOfMemoryError", lambda _: told)
+    learner, _ = small(tmp_path, lambda _: BATCH // 2)
+    assert {images for _, images in learner.seen} == {BATCH // 2}
+
+
 def test_half_batches_last_through_a_resumption(tmp_path):
     whole, _ = small(tmp_path / "whole", lambda _: 2)
 

@@ -23,11 +23,33 @@ print(json.dumps([
 """
 
 
-def test_time_grows_with_the_images_of_a_job(tmp_path):
+@pytest.mark.parametrize(
+    ("site", "minutes"),
+    [
+        ({}, [960, 1920, 30, 60, 240, 960, 480]),
+        ({"WSSS_MAX_MINUTES": "500"}, [500, 500, 30, 60, 240, 500, 480]),
+    ],
+)
+def test_time_grows_with_the_images_of_a_job_as_far_as_the_site_allows(tmp_path, site, minutes):
     workflow = copied(tmp_path)
     toy = workflow.data["dataset"]["toy"] | {"train": 20_000, "val": 100}
     workflow.write(workflow.data | {"dataset": {"toy": toy}, "shards": 4})
     (tmp_path / "asking.smk").write_text(ASKING)
-    done = workflow.snakemake("--snakefile", "asking.smk", "--dry-run", "--quiet", "all", "all")
+    asking = ["--snakefile", "asking.smk", "--dry-run", "--quiet", "all", "all"]
+    done = workflow.snakemake(*asking, **site)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout.splitlines()[0]) == [960, 1920, 30, 60, 240, 960, 480]
+    assert json.loads(done.stdout.splitlines()[0]) == minutes
+    done = workflow.snakemake(*asking, WSSS_MAX_MINUTES="2 days")
+    assert done.returncode == 1
+    says = "config error: WSSS_MAX_MINUTES is '2 days'; set it to the minutes a job may take"
+    assert done.stderr.splitlines()[-1] == says
+
+
+def test_weights_belong_to_no_data_set(tmp_path):
+    weights = "results/weights/resnet10t.c3_in1k.safetensors"
+    workflow = copied(tmp_path)
+    one = workflow.data["classifier"]["one"]
+    backbone = one["backbone"] | {"weights": "timm:resnet10t.c3_in1k"}
+    pretrained = workflow.data["classifier"] | {"one": one | {"backbone": backbone}}
+    workflow.write(workflow.data | {"classifier": pretrained})
+    assert weights in workflow.planned("results/toy/seed0/one/model.safetensors")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from wsss.core.atomic import replacing, told
 from wsss.core.digest import ROOT, code_digest
-from wsss.core.errors import UserError, system_problem
+from wsss.core.errors import UserError, cuda_out_of_memory, system_problem
 from wsss.core.ranks import rank, ranks
 
 T = TypeVar("T")
@@ -157,6 +157,8 @@ def run(app: Callable[[], Any]) -> None:
         raise SystemExit(1) from None
     except Exception as error:
         problem = system_problem(error)
+        if cuda_out_of_memory(error):
+            problem = "CUDA out of memory; take a GPU with more memory, or one that is free"
         if problem is not None:
             log.error("error: %s", problem)
             raise SystemExit(1) from None

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+_NO_CUDA_MEMORY = re.compile(r"CUDA.*out of memory|CUBLAS_STATUS_ALLOC_FAILED", re.I | re.S)
 _REMEDIES = {
     errno.ENOSPC: "free space on its disk",
     errno.EDQUOT: "free space within your quota",
@@ -56,3 +57,8 @@ def system_problem(error: BaseException) -> str | None:
         return None
     at = "" if path is None else f"{path}: "
     return f"{at}{os.strerror(number)}; {_REMEDIES.get(number, 'check the path, then run again')}"
+
+
+def cuda_out_of_memory(error: BaseException) -> bool:
+    """Whether torch says that the GPU has no memory left; not all errors of it have a class."""
+    return isinstance(error, RuntimeError) and bool(_NO_CUDA_MEMORY.search(str(error)))

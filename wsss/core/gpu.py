@@ -8,6 +8,7 @@ import logging
 import os
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from wsss.core.errors import UserError
@@ -105,9 +106,18 @@ def _claim(gpus: list[str], wanted: int) -> None:
 def _lock(gpu: str) -> int | None:
     """The descriptor that holds a GPU's lock; None if another process does."""
     name = gpu.replace(os.sep, "-")
-    # Reading is enough for a lock, so that other users' files serve as well.
+    # GPUs of two Slurm jobs on one node can have the same numbers, each job its own.
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is not None:
+        name = f"{job}-{name}"
     path = Path(tempfile.gettempdir()) / f"wsss-gpu-{name}.lock"
-    lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    # Reading is enough for a lock, so that other users' files serve as well. O_EXCL: in a folder
+    # that all can write to, the kernel may refuse to make a file that is there and another user's.
+    with suppress(FileExistsError):
+        made = os.open(path, os.O_CREAT | os.O_EXCL, 0o644)
+        os.fchmod(made, 0o644)  # whatever the umask
+        os.close(made)
+    lock = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -36,7 +36,7 @@ from torchmetrics import Metric
 
 from wsss.core.command import log, write_text
 from wsss.core.epochs import EpochBatches, EpochSampler, Seeded
-from wsss.core.errors import UserError
+from wsss.core.errors import UserError, cuda_out_of_memory
 from wsss.core.gpu import claim_gpu
 from wsss.core.memory import keep_freed_memory
 from wsss.core.random import mix
@@ -190,16 +190,16 @@ def fit(
         try:
             trainer.fit(learner, loader, held_out, ckpt_path=resume, weights_only=True)
             break
-        except torch.cuda.OutOfMemoryError:
-            pass  # its traceback keeps the batch alive: what follows stands behind it
         except SIGTERMException:
             # Lightning would end with status 0, and Snakemake would miss the output.
             log.error("error: stopped by SIGTERM; the next start resumes from the last whole epoch")
             raise SystemExit(143) from None
         except Exception as error:
-            if ranks() > 1:
-                wait_for_the_culprit(5 * rank() if isinstance(error, UserError) else 10)
-            raise
+            if not cuda_out_of_memory(error):
+                if ranks() > 1:
+                    wait_for_the_culprit(5 * rank() if isinstance(error, UserError) else 10)
+                raise
+            # Its traceback keeps the batch alive: what follows stands behind it.
         if ranks() > 1:
             wait_for_the_culprit(0)
         _halve(size, training, parts, halved, separable=learner.separable)
