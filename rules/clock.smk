@@ -22,6 +22,7 @@ def inputs_from_the_future(dag):
 
 
 onstart:
+    hold_to_cores()
     if late := inputs_from_the_future(workflow.dag):
         for file in late:
             print(

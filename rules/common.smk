@@ -246,6 +246,15 @@ def saliency_maps(wildcards):
     return parts(f"{salient(wildcards)}.{wildcards.split}")
 
 
+def hold_to_cores():
+    """Count the threads of this machine's jobs also beside `-j 4`: four of them at most.
+
+    With a number of jobs, as clusters have, and `cores: all` of profiles/default Snakemake does not.
+    """
+    if workflow.local_exec and workflow.nodes is not None:
+        workflow.register_resource("_cores", workflow.resource_settings.cores)
+
+
 def memory(megabytes, gpus=lambda wildcards: 1):
     """mem_mb for each GPU's process, which grows with each retry."""
     return lambda wildcards, attempt: megabytes * gpus(wildcards) * attempt

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import Dataset
+from torchmetrics import MeanMetric
 
 import wsss.nn.training
 from wsss.affinity.loss import affinity_loss
@@ -21,7 +23,8 @@ from wsss.classifier.recipe import parse_classifier
 from wsss.classifier.train import train
 from wsss.core.model_file import read_model
 from wsss.core.random import mix
-from wsss.core.train import Learner
+from wsss.core.train import Learner, fit
+from wsss.core.training_recipe import Ema, Training
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.training import processes
 from wsss.saliency.network_learner import saliency_loss
@@ -265,6 +268,76 @@ def test_two_processes_compute_what_one_does(tmp_path):
                 assert torch.equal(a, b), (name, i)
             torch.testing.assert_close((a + b) / 2, value.float(), rtol=1e-4, atol=1e-5)
     assert not torch.equal(each[0]["cross-entropy"][0], each[1]["cross-entropy"][0])
+
+
+class Points(Dataset):
+    """A plane's; of five for validation one process has three, the other two."""
+
+    def __init__(self, number):
+        self.points = torch.randn(number, 2, generator=torch.Generator().manual_seed(0))
+
+    def __len__(self):
+        return len(self.points)
+
+    def __getitem__(self, index):
+        return self.points[index], self.points[index].sum()
+
+
+class Plane(Learner):
+    """Validation likes the second of three epochs best."""
+
+    separable = True
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = nn.Linear(2, 1)
+        self.score = MeanMetric()
+
+    def loss(self, batch):
+        points, values = batch
+        return ((self.network(points)[:, 0] - values) ** 2).mean(), {}
+
+    def validation_step(self, batch, _):
+        loss, _ = self.loss(batch)
+        self.score.update(loss + 100 * (self.current_epoch == 1), len(batch[0]))
+        self.log("val", self.score)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.05)
+
+
+def fitted(folder):
+    """The weights of a training that keeps the best epoch's average."""
+    torch.set_num_threads(1)
+    learner = Plane()
+    training = Training(epochs=3, batch_size=4, ema=Ema(decay=0.5, every=1, start_epoch=0))
+    options = {"seed": 1, "out": folder / "model.safetensors", "resume_key": "key", "workers": 0}
+    fit(learner, Points(16), training, validation=Points(5), best="val", **options)
+    return learner.network.state_dict()
+
+
+BEST = """
+    import torch
+    sys.path.insert(0, {here!r})
+    from test_ddp import fitted
+    found = fitted(Path("two"))
+    if rank() == 0:
+        torch.save(found, "two.pt")
+"""
+
+
+def test_two_processes_keep_the_average_of_the_same_epoch(tmp_path):
+    assert run(tmp_path, BEST.format(here=str(HERE))).returncode == 0
+    two = torch.load(tmp_path / "two.pt", weights_only=True)
+    one = fitted(tmp_path / "one")
+    torch.testing.assert_close(two, one)
+    a, b = (history(tmp_path / folder / "model.safetensors") for folder in ("one", "two"))
+    assert float(a[1]["val"]) > 100 > float(a[2]["val"])
+    for row, expected in zip(b, a, strict=True):
+        same = {name: pytest.approx(float(value), rel=1e-4) for name, value in expected.items()}
+        assert {name: float(value) for name, value in row.items()} == same
+    assert len([*tmp_path.glob("two/log/tensorboard/*/events*")]) == 1
 
 
 RECIPE = """{"objective": "puzzle", "backbone": {"name": "resnet10t", "output_stride": 16},
