@@ -34,7 +34,7 @@ class Cluster:
     """A running Slurm; `options` are what Snakemake needs to know of it."""
 
     def __init__(self, state: Path, accounting: bool):
-        self.state = state
+        self.state, self.accounting = state, accounting
         self.options = [] if accounting else ["--slurm-status-command", "squeue"]
 
     def start_node(self) -> None:

@@ -38,7 +38,8 @@ def default_but_small():
 
 
 def test_the_whole_pipeline(cluster, study):
-    study.write(default_but_small())
+    # With accounting trainings also ask for both GPUs.
+    study.write(default_but_small() | {"training_gpus": 2 if cluster.accounting else 1})
     done = study.snakemake(*study.options, "all")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     table = (study.folder / "results/tables/stages.md").read_text().replace("*", "")
@@ -50,14 +51,19 @@ def test_the_whole_pipeline(cluster, study):
     assert {job["Partition"] for job in with_gpu} == {"gpu"}
     assert {job["Partition"] for job in jobs if job not in with_gpu} == {"cpu"}
     assert len(with_gpu) >= 8
-    assert_apart(with_gpu, gpus_of_jobs(study.folder))
+    gpus = gpus_of_jobs(study.folder)
+    trainings = [job for job in with_gpu if "_train_" in job["Comment"]]
+    assert len(trainings) == 4
+    several = {len(gpus[job["JobId"]]) for job in trainings}
+    assert several == {2 if cluster.accounting else 1}
+    assert_apart(with_gpu, gpus)
     assert study.planned("all") == set()
 
 
 def gpus_of_jobs(folder):
-    """Slurm's job → CUDA_VISIBLE_DEVICES, as run cards tell them."""
+    """Slurm's job → the GPUs in CUDA_VISIBLE_DEVICES, as run cards tell them."""
     cards = [json.loads(path.read_text()) for path in (folder / "results").rglob("*.run.json")]
-    return {card["slurm_job"]: card["gpus"] for card in cards if card["slurm_job"]}
+    return {card["slurm_job"]: set(card["gpus"].split(",")) for card in cards if card["slurm_job"]}
 
 
 def assert_apart(jobs, gpus):
@@ -65,6 +71,7 @@ def assert_apart(jobs, gpus):
     together = 0
     for a, b in itertools.combinations(jobs, 2):
         if max(a["StartTime"], b["StartTime"]) < min(a["EndTime"], b["EndTime"]):
-            assert {gpus[a["JobId"]], gpus[b["JobId"]]} == {"0", "1"}
+            assert gpus[a["JobId"]] | gpus[b["JobId"]] == {"0", "1"}
+            assert not gpus[a["JobId"]] & gpus[b["JobId"]]
             together += 1
     assert together
