@@ -51,19 +51,20 @@ def test_the_whole_pipeline(cluster, study):
     assert {job["Partition"] for job in with_gpu} == {"gpu"}
     assert {job["Partition"] for job in jobs if job not in with_gpu} == {"cpu"}
     assert len(with_gpu) >= 8
-    gpus = gpus_of_jobs(study.folder)
     trainings = [job for job in with_gpu if "_train_" in job["Comment"]]
     assert len(trainings) == 4
-    several = {len(gpus[job["JobId"]]) for job in trainings}
-    assert several == {2 if cluster.accounting else 1}
-    assert_apart(with_gpu, gpus)
+    number = 2 if cluster.accounting else 1
+    assert {job["TresPerJob"] for job in trainings} == {f"gres:gpu:{number}"}
+    log = (study.folder / "results/toy/seed0/vanilla/log/model.log").read_text()
+    assert ("torch cannot use GPU 0, 1" in log) == (number == 2)
+    assert_apart(with_gpu, gpus_of_jobs(study.folder))
     assert study.planned("all") == set()
 
 
 def gpus_of_jobs(folder):
-    """Slurm's job → the GPUs in CUDA_VISIBLE_DEVICES, as run cards tell them."""
+    """Slurm's job → CUDA_VISIBLE_DEVICES, as run cards tell them."""
     cards = [json.loads(path.read_text()) for path in (folder / "results").rglob("*.run.json")]
-    return {card["slurm_job"]: set(card["gpus"].split(",")) for card in cards if card["slurm_job"]}
+    return {card["slurm_job"]: card["gpus"] for card in cards if card["slurm_job"]}
 
 
 def assert_apart(jobs, gpus):
@@ -71,7 +72,6 @@ def assert_apart(jobs, gpus):
     together = 0
     for a, b in itertools.combinations(jobs, 2):
         if max(a["StartTime"], b["StartTime"]) < min(a["EndTime"], b["EndTime"]):
-            assert gpus[a["JobId"]] | gpus[b["JobId"]] == {"0", "1"}
-            assert not gpus[a["JobId"]] & gpus[b["JobId"]]
+            assert {gpus[a["JobId"]], gpus[b["JobId"]]} == {"0", "1"}
             together += 1
     assert together
