@@ -18,9 +18,9 @@ def test_the_whole_stage(files, weights, tmp_path, network_recipe):
         for name in ("labels.train.h5", "model.safetensors", "walk.train.h5", "pseudo.train.h5")
     )
     common = ["--images", files.images, "--recipe"]
-    network = network_recipe().to_json()
+    network, plain = network_recipe().to_json(), '{"crf":{"steps":0}}'
     calls = [
-        ["labels", "--maps", files.maps, *common, "{}", "--workers", 1, "--out", labels],
+        ["labels", "--maps", files.maps, *common, plain, "--workers", 1, "--out", labels],
         ["train", "--labels", labels, "--weights", weights, *common, network, "--out", model],
         ["walk", "--model", model, "--maps", files.maps, *common, '{"steps":64}', "--out", walk],
         ["pseudo", "--maps", walk, *common, "{}", "--workers", 1, "--out", pseudo],
