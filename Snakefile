@@ -12,8 +12,8 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# What is read from here to the end of this file is kept for good. Looking for garbage in it again
-# and again would take a fourth of a dry run (docs/scale.md).
+# What is read from here to the end of this file is kept for good: no looking for garbage in it
+# again and again.
 gc.disable()
 
 # A study given by --configfile stands alone: the demo's experiments must not be merged into it.

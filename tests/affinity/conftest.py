@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 
 from wsss.affinity.recipe import NetworkRecipe
 from wsss.affinity.train import train
-from wsss.core.store import Header, ImageRecord, ImageWriter, MapWriter, MaskWriter
+from wsss.core.shard import Shard
+from wsss.core.store import Header, ImageRecord, ImageWriter, MapReader, MapWriter, MaskWriter
 from wsss.nn.backbones import build_pyramid
 from wsss.nn.inference import strided
 
@@ -107,3 +108,22 @@ def trained(files, weights, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained") / "model.safetensors"
     train(network_recipe(), files.images, files.labels, weights=weights, seed=5, threads=1, out=out)
     return out
+
+
+def assert_same_in_parts(make, maps, of, folder, reader, content):
+    """`make(maps, out)` of `of` parts of the maps holds the bytes and the order of that of all.
+
+    reader: of the files it makes; content: the arrays of one of their records.
+    """
+    make(maps, folder / "whole.h5")
+    outs = [folder / f"{i}-of-{of}.h5" for i in range(1, of + 1)]
+    for i, out in enumerate(outs, start=1):
+        with MapReader(maps) as every, MapWriter(folder / "part.h5", every.header) as writer:
+            for name in Shard(i, of).part(every.ids):
+                one = every[name]
+                writer.add(one.id, one.size, one.classes, one.maps)
+        make(folder / "part.h5", out)
+    together, whole = reader(outs), reader(folder / "whole.h5")
+    assert together.ids == whole.ids
+    for a, b in zip(together, whole, strict=True):
+        assert [x.tobytes() for x in content(a)] == [x.tobytes() for x in content(b)]

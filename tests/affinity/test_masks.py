@@ -8,7 +8,6 @@ from wsss.affinity.labels import affinity_label, make_labels, salient_label
 from wsss.affinity.recipe import LabelsRecipe
 from wsss.core.errors import UserError
 from wsss.core.maps import label_indices, upsample
-from wsss.core.shard import Shard
 from wsss.core.store import (
     Header,
     ImageReader,
@@ -24,6 +23,8 @@ from wsss.crf.pseudo import make_pseudo_masks, pseudo_mask
 from wsss.crf.recipe import CrfRecipe, CrfSettings, PseudoRecipe
 from wsss.crf.refine import refine
 from wsss.crf.unary import unary_from_labels
+
+from .conftest import assert_same_in_parts
 
 IDENTITY = CrfSettings(steps=0)
 
@@ -174,33 +175,26 @@ def test_workers_and_shards_change_nothing(files, tmp_path):
 
 
 def labels_of(maps, images, out):
-    make_labels(LabelsRecipe(), maps, images, workers=1, out=out)
+    make_labels(LabelsRecipe(), [maps], [images], workers=1, out=out)
 
 
 def pseudo_of(maps, images, out):
-    make_pseudo_masks(PseudoRecipe(), maps, images, workers=1, out=out)
+    make_pseudo_masks(PseudoRecipe(), [maps], [images], workers=1, out=out)
 
 
 def refined(maps, images, out):
-    refine(maps, images, CrfRecipe(), out, 1)
+    refine([maps], [images], CrfRecipe(), out, 1)
 
 
 @pytest.mark.parametrize("make", [labels_of, pseudo_of, refined])
 @pytest.mark.parametrize("of", [2, 7])
 def test_parts_hold_the_bytes_of_the_whole(make, of, files, tmp_path):
     """A job of a dense CRF takes one part of the maps and writes one of the masks."""
-    make([files.maps], [files.images], tmp_path / "whole.h5")
-    parts = [tmp_path / f"{i}-of-{of}.h5" for i in range(1, of + 1)]
-    for i, part in enumerate(parts, start=1):
-        with MapReader(files.maps) as maps, MapWriter(tmp_path / "cam.h5", maps.header) as writer:
-            for name in Shard(i, of).part(maps.ids):
-                one = maps[name]
-                writer.add(one.id, one.size, one.classes, one.maps)
-        make([tmp_path / "cam.h5"], [files.images], part)
-    together, whole = MaskReader(parts), MaskReader(tmp_path / "whole.h5")
-    assert together.ids == whole.ids
-    for (_, a), (_, b) in zip(together, whole, strict=True):
-        assert a.tobytes() == b.tobytes()
+
+    def masks(maps, out):
+        make(maps, files.images, out)
+
+    assert_same_in_parts(masks, files.maps, of, tmp_path, MaskReader, lambda r: r[1:])
 
 
 def maps_file(path, size=(8, 8), name="scene0", classes=("cat", "dog", "cow"), ids=(1,)):

@@ -11,8 +11,9 @@ from wsss.nn.datasets import MaskedImages
 from wsss.nn.transforms import TrainTransform
 
 
-def run(files, weights, out, recipe, seed=5):
-    train(recipe, files.images, files.labels, weights=weights, seed=seed, threads=1, out=out)
+def run(files, weights, out, recipe, seed=5, labels=None):
+    labels = labels or files.labels
+    train(recipe, files.images, labels, weights=weights, seed=seed, threads=1, out=out)
     return out.read_bytes()
 
 
@@ -95,37 +96,22 @@ def test_labels_are_taken_where_the_map_looks(network_recipe):
 def test_labels_of_other_images_are_refused(
     files, weights, tmp_path, network_recipe, classes, name, message
 ):
-    first = MaskReader(files.labels)[0]
+    first, out = MaskReader(files.labels)[0], tmp_path / "model.safetensors"
     with MaskWriter(tmp_path / "labels.h5", Header("masks", "train", classes)) as writer:
         writer.add(name, first)
     with pytest.raises(UserError, match=message):
-        train(
-            network_recipe(),
-            files.images,
-            tmp_path / "labels.h5",
-            weights=weights,
-            seed=0,
-            threads=1,
-            out=tmp_path / "model.safetensors",
-        )
+        run(files, weights, out, network_recipe(), labels=tmp_path / "labels.h5")
 
 
 def test_labels_without_a_boundary_are_refused(files, weights, tmp_path, network_recipe):
+    out = tmp_path / "model.safetensors"
     with MaskReader(files.labels) as labels:
         with MaskWriter(tmp_path / "labels.h5", labels.header) as writer:
             for i, (name, mask) in enumerate(labels):
                 mask[mask != 0] = 255  # constant saliency gives such labels
                 writer.add(name, mask * 0 + 1 if i else mask)
     with pytest.raises(UserError, match=r"labels\.h5: no image has two labels"):
-        train(
-            network_recipe(),
-            files.images,
-            tmp_path / "labels.h5",
-            weights=weights,
-            seed=0,
-            threads=1,
-            out=tmp_path / "model.safetensors",
-        )
+        run(files, weights, out, network_recipe(), labels=tmp_path / "labels.h5")
 
 
 def test_missing_weights_are_refused(files, tmp_path, network_recipe):

@@ -12,10 +12,11 @@ from wsss.affinity.walk import random_walk
 from wsss.affinity.walk_maps import boundary, walk_maps, walk_record
 from wsss.core.errors import UserError
 from wsss.core.maps import upsample
-from wsss.core.shard import Shard
 from wsss.core.store import Header, ImageReader, MapReader, MapRecord, MapWriter
 from wsss.nn.inference import ready
 from wsss.nn.transforms import normalise
+
+from .conftest import assert_same_in_parts
 
 
 @pytest.fixture(scope="module")
@@ -134,17 +135,10 @@ def test_a_model_of_other_classes_is_refused(trained, files, tmp_path):
 
 
 @pytest.mark.parametrize("of", [2, 7])
-def test_parts_hold_the_bytes_of_the_whole(of, walked, trained, files, tmp_path):
+def test_parts_hold_the_bytes_of_the_whole(of, trained, files, tmp_path):
     """A job of the walk takes one part of the maps."""
-    parts = [tmp_path / f"{i}.h5" for i in range(1, of + 1)]
-    for i, part in enumerate(parts, start=1):
-        with MapReader(files.maps) as maps, MapWriter(tmp_path / "cam.h5", maps.header) as writer:
-            for name in Shard(i, of).part(maps.ids):
-                record = maps[name]
-                writer.add(record.id, record.size, record.classes, record.maps)
-        cams = [tmp_path / "cam.h5"]
-        walk_maps(WalkRecipe(), trained, cams, [files.images], threads=1, out=part)
-    together, whole = MapReader(parts), MapReader(walked)
-    assert together.ids == whole.ids
-    for a, b in zip(together, whole, strict=True):
-        assert (a.classes.tolist(), a.maps.tobytes()) == (b.classes.tolist(), b.maps.tobytes())
+
+    def walk(maps, out):
+        walk_maps(WalkRecipe(), trained, [maps], [files.images], threads=1, out=out)
+
+    assert_same_in_parts(walk, files.maps, of, tmp_path, MapReader, lambda r: (r.classes, r.maps))

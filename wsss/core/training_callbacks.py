@@ -93,7 +93,7 @@ class Averaging(Callback):
         self.average, self.seen = state_dict["average"], state_dict["seen"]
 
     @torch.no_grad()
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Learner, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         step, self.seen = self.seen, trainer.global_step
         if step == self.seen or step < self.start or (step - self.start) % self.ema.every:
             return
@@ -105,12 +105,12 @@ class Averaging(Callback):
             else:
                 self.average[name] = value.clone()
 
-    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: Learner) -> None:
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.average:
             self.current = {k: v.clone() for k, v in pl_module.network.state_dict().items()}
             pl_module.network.load_state_dict(self.average)
 
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: Learner) -> None:
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self.average:
             pl_module.network.load_state_dict(self.current)
             self.current = {}
