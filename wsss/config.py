@@ -272,26 +272,32 @@ def _check_chain(config: Config, name: str, e: Experiment) -> Iterable[tuple[tup
             yield path, f"{at}: saliency needs a cam recipe; add `cam: …`"
         if e.explain and not e.classifier:
             yield path, f"{at}: explain needs a classifier recipe; add `classifier: …`"
-        yield from _check_cam_images(config, name, e)
+        yield from _check_images_with_masks(config, name, e)
     for stage in ("affinity", "segmentation"):
         recipe = getattr(config, stage).get(getattr(e, stage))
         if recipe is not None and _weights(recipe) == "classifier" and not e.classifier:
             yield path, f"{at}: {stage} takes the classifier's weights; add `classifier: …`"
 
 
-def _check_cam_images(
+def _check_images_with_masks(
     config: Config, name: str, e: Experiment
 ) -> Iterable[tuple[tuple[str, ...], str]]:
-    cam, data = config.cam.get(e.cam), config.dataset.get(e.dataset)
-    if cam is None or data is None or cam.images == "all":
-        return
-    path, at = ("experiments", name), f"experiments.{name}"
-    if e.affinity is not None or e.saliency != "none":
-        yield path, f"{at}: cam '{e.cam}' has maps of images with masks only; set images: all in it"
-    for split in ("train", "val"):
-        if not data.masks_for(split, "evaluation"):
-            message = f"{at}: cam '{e.cam}' is for images with masks, and {split} has none"
+    path, at, data = ("experiments", name), f"experiments.{name}", config.dataset.get(e.dataset)
+    # Explanations of train are made only where they are asked for.
+    for stage, splits in (("cam", ("train", "val")), ("explain", ("val",))):
+        chosen = getattr(e, stage)
+        recipe = getattr(config, stage).get(chosen)
+        recipe = getattr(recipe, "maps", recipe)
+        if recipe is None or data is None or recipe.images == "all":
+            continue
+        recipe_at = f"{at}: {stage} '{chosen}'"
+        if stage == "cam" and (e.affinity is not None or e.saliency != "none"):
+            message = f"{recipe_at} has maps of images with masks only"
             yield path, f"{message}; set images: all in it"
+        for split in splits:
+            if not data.masks_for(split, "evaluation"):
+                message = f"{recipe_at} is for images with masks, and {split} has none"
+                yield path, f"{message}; set images: all in it"
 
 
 def _weights(recipe: Any) -> str | None:

@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from wsss.nn.folding import fold_batch_norm
+from wsss.nn.folding import batch_norm_folded, fold_batch_norm
 
 
 def shake(network):
@@ -111,4 +111,44 @@ class Undecided(Between):
 
 @pytest.mark.parametrize("network", [Between(), Twice(), Undecided(), nn.Conv2d(3, 3, 1)])
 def test_what_cannot_be_folded_stays(network):
+    assert fold_batch_norm(network) == 0
+
+
+def test_folded_for_a_while_only():
+    network = built("resnet10t").eval()
+    before = {name: set(vars(module)) for name, module in network.named_modules()}
+    count = convolutions(network)
+    images = torch.randn(2, 3, 64, 64)
+    expected = network(images)
+    with pytest.raises(KeyError), batch_norm_folded(network):
+        assert convolutions(network) == (count[0], 0)
+        torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-4)
+        raise KeyError
+    assert {name: set(vars(module)) for name, module in network.named_modules()} == before
+    assert convolutions(network) == count
+    torch.testing.assert_close(network(images), expected, rtol=0, atol=0)
+
+
+def test_what_was_folded_before_stays_so():
+    network = built("resnet10t").eval()
+    assert fold_batch_norm(network) > 0
+    with batch_norm_folded(network):
+        assert convolutions(network)[1] == 0
+    assert convolutions(network)[1] == 0
+    assert fold_batch_norm(network) == 0
+
+
+def test_a_network_with_hooks_is_left_alone_for_a_while():
+    network = built("resnet10t").eval()
+    seen = []
+    network.layer1.register_forward_hook(lambda module, args, output: seen.append(output))
+    count = convolutions(network)
+    with batch_norm_folded(network):
+        assert convolutions(network) == count
+    assert all(isinstance(output, torch.Tensor) for output in seen)
+
+
+def test_a_module_whose_forward_somebody_replaced_is_left_alone():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    network[1].forward = lambda x: x
     assert fold_batch_norm(network) == 0

@@ -92,6 +92,16 @@ def in_state(cluster, study: Workflow, folder: str, state: str) -> dict[str, str
     return until(reached)
 
 
+def start_again(cluster, study: Workflow, folder: str, job: str) -> None:
+    """Let a requeued job begin soon, not after Slurm's two minutes.
+
+    In a later second than its end: the node revokes credentials of a job as of that second, and
+    Slurm fails a job whose credential is revoked.
+    """
+    assert in_state(cluster, study, folder, "PENDING")["JobId"] == job
+    output("scontrol", "update", f"JobId={job}", "StartTime=now+2")
+
+
 def lose_node(cluster, study: Workflow, snakemake: subprocess.Popen, job: str) -> None:
     """All processes of the node end at once, and Slurm hears no more of it."""
     lost = [int((cluster.state / "slurmd.pid").read_text())]
@@ -135,8 +145,7 @@ def test_memory_time_preemption_and_a_lost_node(cluster, trainings):
         # Preempted: Slurm itself starts the job again.
         urgent = ["sbatch", "--partition=urgent", "--gpus=2", "--mem=10", "--output=/dev/null"]
         output(*urgent, "--wrap=true")
-        assert in_state(cluster, study, SLOW, "PENDING")["JobId"] == second["JobId"]
-        output("scontrol", "update", f"JobId={second['JobId']}", "StartTime=now")
+        start_again(cluster, study, SLOW, second["JobId"])
 
         # Its node is lost: so again.
         third = held(cluster, study, SLOW, before)
@@ -146,7 +155,7 @@ def test_memory_time_preemption_and_a_lost_node(cluster, trainings):
         assert in_state(cluster, study, SLOW, "PENDING")["JobId"] == second["JobId"]
         assert not (study.folder / SLOW / MODEL).exists()
         cluster.start_node()
-        output("scontrol", "update", f"JobId={third['JobId']}", "StartTime=now")
+        start_again(cluster, study, SLOW, second["JobId"])
 
         snakemake.communicate(timeout=600)
         text = said.read_text()

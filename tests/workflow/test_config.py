@@ -367,6 +367,29 @@ def test_the_scores_of_a_classifier_lie_beside_its_model():
     assert evaluated(alone, 3, "classifier", "val") is None
 
 
+@pytest.mark.parametrize(
+    ("masks", "expected"),
+    [
+        (None, [("cam 'tta'", "train"), ("cam 'tta'", "val"), ("explain 'cam'", "val")]),
+        ("masks", [("cam 'tta'", "train")]),
+    ],
+)
+def test_images_with_masks_where_none_has(masks, expected):
+    data = changed("cam.tta.images", "with-masks")
+    data["explain"]["cam"]["maps"]["images"] = "with-masks"
+    data["dataset"]["own"] = {"kind": "folder", "root": "own", "classes": ["a"], "masks": masks}
+    names = {"dataset": "own", "classifier": "vanilla", "cam": "tta", "explain": "cam"}
+    data["experiments"] = {"own": names}
+    data["tables"] = {}
+    with pytest.raises(UserError) as caught:
+        parse(data)
+    assert str(caught.value).splitlines() == [
+        f"experiments.own: {recipe} is for images with masks, and {split} has none; set images: "
+        "all in it"
+        for recipe, split in expected
+    ]
+
+
 def test_all_mistakes_are_told_at_once():
     data = changed("classifier.vanilla.training.epochs", 0)
     data["cam"]["tta"]["scale"] = [1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import MethodType
 
 import torch
@@ -27,23 +28,45 @@ def fold_batch_norm(network: nn.Module) -> int:
     anew in every call, so that W, γ and β are trained as before, and names of parameters stay.
     In training mode both modules do what they did.
 
-    Returns the number of pairs; 0 for a network that torch.fx cannot trace.
+    Returns the number of pairs, without those folded before; 0 for a network that torch.fx cannot
+    trace.
     """
-    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
-        return 0
+    pairs = _pairs(network)
+    _fold(pairs)
+    return len(pairs)
+
+
+@contextmanager
+def batch_norm_folded(network: nn.Module) -> Iterator[None]:
+    """`fold_batch_norm` for a while, for many passes of a network that is somebody else's.
+
+    Does nothing to a network with forward hooks, which would see other values meanwhile.
+    """
+    pairs = []
+    if not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules()):
+        pairs = _pairs(network)
+    _fold(pairs)
     try:
-        graph = _Tracer().trace(network)
-    except Exception:  # whatever a network's control flow raises at a proxy
-        return 0
-    pairs = _pairs(network, graph.nodes)
+        yield
+    finally:
+        for convolution, norm in pairs:
+            del convolution.norm_behind, convolution.forward, norm.forward
+
+
+def _fold(pairs: Iterable[tuple[nn.Conv2d, nn.BatchNorm2d]]) -> None:
     for convolution, norm in pairs:
         convolution.norm_behind = (norm,)  # in a tuple: no submodule
         convolution.forward = MethodType(_convolve, convolution)
         norm.forward = MethodType(_activate, norm)
-    return len(pairs)
 
 
-def _pairs(network: nn.Module, nodes: Iterable[Node]) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+def _pairs(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return []
+    try:
+        nodes: Iterable[Node] = _Tracer().trace(network).nodes
+    except Exception:  # whatever a network's control flow raises at a proxy
+        return []
     calls = [node for node in nodes if node.op == "call_module"]
     targets = [node.target for node in calls]
     pairs = []
@@ -55,7 +78,9 @@ def _pairs(network: nn.Module, nodes: Iterable[Node]) -> list[tuple[nn.Conv2d, n
             continue
         convolution = network.get_submodule(before.target)
         once = targets.count(node.target) == targets.count(before.target) == 1
-        if type(convolution) is nn.Conv2d and convolution.padding_mode == "zeros" and once:
+        own = not any("forward" in vars(module) for module in (convolution, norm))
+        zeros = type(convolution) is nn.Conv2d and convolution.padding_mode == "zeros"
+        if zeros and once and own:
             pairs.append((convolution, norm))
     return pairs
 
