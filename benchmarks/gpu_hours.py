@@ -5,7 +5,8 @@
 
 `rates` reads the run cards and benchmark files of finished jobs: seconds by the clock and of
 processor time, of all jobs of a kind by all their images times epochs. What was measured on a GPU
-holds for that GPU, and only for the recipes that ran: image size, network and scales.
+holds for that GPU, and only for the recipes that ran: image size, network and scales. A training on
+several GPUs counts its seconds once for each.
 
 `hours` dry-runs the study from nothing and multiplies: by the images of its data sets, or by those
 of --images (train, val), as if they had that many. It takes seconds by the clock, or with
@@ -115,7 +116,8 @@ def measured(results: Path) -> Iterator[tuple[Job, float, float, float]]:
             continue
         row = next(csv.DictReader(timed.open(), delimiter="\t"))
         passes = images(found) * found.share * epochs_run(log, found)
-        yield found, passes, float(row["s"]), float(row["cpu_time"])
+        gpus = int(dict(itertools.pairwise(words)).get("--gpus", 1))
+        yield found, passes, float(row["s"]) * gpus, float(row["cpu_time"])
 
 
 def rates(trees: list[Path]) -> None:

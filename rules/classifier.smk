@@ -16,11 +16,11 @@ rule classifier_train:
         f"{SEED}/{{classifier}}/log/model.benchmark.tsv"
     conda:
         GPU_ENV
-    threads: eight_for_each(classifier_gpus)
+    threads: eight_for_each(gpus)
     resources:
-        mem_mb=memory(8000, classifier_gpus),
+        mem_mb=memory(8000, gpus),
         runtime=minutes_for_10000(1440),
-        gpu=classifier_gpus,
+        gpu=gpus,
         nodes=1,
     params:
         recipe=recipe("classifier"),

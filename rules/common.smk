@@ -170,15 +170,8 @@ def validation_images(wildcards):
 
 
 def gpus(wildcards):
-    """A resource: the GPUs of a training whose loss is a mean over images, or over their pixels."""
+    """A resource: the GPUs that share a training's batches."""
     return CONFIG.training_gpus
-
-
-def classifier_gpus(wildcards):
-    """A resource: those of a classifier's training, one where its images cannot be parted."""
-    # A recipe that there is not is told by the param.
-    chosen = CONFIG.classifier.get(wildcards.classifier)
-    return CONFIG.training_gpus if chosen is not None and chosen.separable else 1
 
 
 def eight_for_each(gpus):

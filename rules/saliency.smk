@@ -14,11 +14,12 @@ rule saliency_train_c2am:
         f"{SALIENCY}/log/c2am.benchmark.tsv"
     conda:
         GPU_ENV
-    threads: 8
+    threads: eight_for_each(gpus)
     resources:
-        mem_mb=memory(12000),
+        mem_mb=memory(12000, gpus),
         runtime=minutes_for_10000(1440),
-        gpu=1,
+        gpu=gpus,
+        nodes=1,
     params:
         recipe=recipe("saliency", "c2am"),
         code=code("wsss.saliency.train_c2am", f"{SALIENCY}/c2am.safetensors"),
@@ -29,7 +30,7 @@ rule saliency_train_c2am:
     shell:
         "python -m wsss --log {log:q} saliency train-c2am --recipe {params.recipe:q}"
         " --images {input.images:q} {params.hints:q} {params.weights:q}"
-        " --seed {wildcards.seed} --threads {threads} --out {output:q}"
+        " --seed {wildcards.seed} --threads {threads} --gpus {resources.gpu} --out {output:q}"
 
 
 rule saliency_c2am:

@@ -58,7 +58,7 @@ class Config(BaseModel):
     training_gpus: int = Field(
         1,
         ge=1,
-        description="GPUs of a training whose loss is a mean over images: they share each batch.",
+        description="GPUs of each training; they share its batches.",
     )
     track_code: bool = Field(
         True,

@@ -1,6 +1,7 @@
 """Trainings in several processes, on CPUs: what they compute together, and how they end."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,8 @@ from torchmetrics import MeanMetric
 import wsss.nn.training
 from wsss.affinity.loss import affinity_loss
 from wsss.classifier.learner import ClassifierLearner
+from wsss.classifier.losses import Criterion
+from wsss.classifier.objective import build_objective
 from wsss.classifier.recipe import parse_classifier
 from wsss.classifier.train import train
 from wsss.core.model_file import read_model
@@ -26,8 +29,13 @@ from wsss.core.random import mix
 from wsss.core.train import Learner, fit
 from wsss.core.training_recipe import Ema, Training
 from wsss.nn.cam_network import CamNetwork
+from wsss.nn.recipe import Backbone
+from wsss.nn.synchronised import synchronise_batch_norm
 from wsss.nn.training import processes
+from wsss.saliency.c2am import C2am
+from wsss.saliency.c2am_learner import C2amLearner
 from wsss.saliency.network_learner import saliency_loss
+from wsss.saliency.recipe import C2amTrain, Hints
 from wsss.segmentation.learner import cross_entropy
 
 HERE = Path(__file__).parent
@@ -140,17 +148,16 @@ def test_one_has_all_started_anew(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("separable", "batch", "gpus", "found", "number", "says"),
+    ("batch", "gpus", "found", "number", "says"),
     [
-        (True, 16, 1, 1, 1, ""),
-        (True, 16, 4, 4, 4, "on 4 GPUs, 4 images of each batch on each"),
-        (False, 16, 4, 4, 1, "on one GPU, not 4: the loss compares the images of a batch"),
-        (True, 16, 4, 0, 1, "4 GPUs were asked for, and 0 can be used"),
-        (True, 16, 4, 3, 2, "4 GPUs were asked for, and 3 can be used"),
-        (True, 16, 3, 3, 2, "a batch of 16 has equal shares for 2 GPUs at most"),
+        (16, 1, 1, 1, ""),
+        (16, 4, 4, 4, "on 4 GPUs, 4 images of each batch on each"),
+        (16, 4, 0, 1, "4 GPUs were asked for, and 0 can be used"),
+        (16, 4, 3, 2, "4 GPUs were asked for, and 3 can be used"),
+        (16, 3, 3, 2, "a batch of 16 has equal shares for 2 GPUs at most"),
     ],
 )
-def test_how_many_processes(monkeypatch, caplog, separable, batch, gpus, found, number, says):
+def test_how_many_processes(monkeypatch, caplog, batch, gpus, found, number, says):
     claimed = []
 
     def claim(wanted):
@@ -159,39 +166,22 @@ def test_how_many_processes(monkeypatch, caplog, separable, batch, gpus, found, 
 
     monkeypatch.setattr(wsss.nn.training, "claim_gpus", claim)
     with caplog.at_level("INFO", logger="wsss"):
-        learner = Learner()
-        learner.separable = separable
-        assert processes(learner, batch, gpus) == number
+        assert processes(batch, gpus) == number
     assert says in caplog.text and bool(says) == bool(caplog.text)
     assert all(batch % n == 0 for n in claimed) and max(claimed) <= gpus
-
-
-@pytest.mark.parametrize(
-    ("recipe", "separable"),
-    [
-        ('{"objective": "vanilla"}', True),
-        ('{"objective": "puzzle"}', True),
-        ('{"objective": "vanilla", "augment": {"mix": {"kind": "cutmix"}}}', False),
-        ('{"objective": "oc-cse", "ordinary": "one"}', False),
-        ('{"objective": "p-oc", "ordinary": "one"}', False),
-        ('{"objective": "p-noc", "ordinary": "one"}', False),
-    ],
-)
-def test_which_objectives_share_batches(recipe, separable):
-    assert parse_classifier(recipe).separable == separable
 
 
 TOGETHER = """
     import torch
     from torch import distributed
     sys.path.insert(0, {here!r})
-    from test_ddp import losses, network, values
+    from test_ddp import losses, network, played, values
     from wsss.nn.synchronised import synchronise_batch_norm
 
     distributed.init_process_group("gloo", rank=rank(), world_size=2)
     made = network()
     synchronise_batch_norm(made)
-    torch.save(values(made, losses(), rank(), 2), f"{{rank()}}.pt")
+    torch.save([values(made, losses(), rank(), 2), played(rank(), 2)], f"{{rank()}}.pt")
     distributed.destroy_process_group()
 """
 
@@ -256,18 +246,95 @@ def values(made, losses_of, rank, ranks):
     return found
 
 
+ERASE = {"weight": {"start": 0.5, "end": 1}}
+OBJECTIVES = {
+    "oc-cse, random": ("oc-cse", {"erase": {"sampling": "random"} | ERASE}),
+    "oc-cse, focal": ("oc-cse", {"erase": {"sampling": "focal"} | ERASE}),
+    "oc-cse, least-chosen": ("oc-cse", {"erase": {"sampling": "least-chosen"} | ERASE}),
+    "p-noc, balanced": ("p-noc", {"erase": {"sampling": "balanced"} | ERASE}),
+    "p-noc, image": ("p-noc", {"erase": {"normalise": "image"} | ERASE}),
+    "cutmix": ("vanilla", {"augment": {"crop": 64, "mix": {"kind": "cutmix", "probability": 1}}}),
+    "mixup": ("vanilla", {"augment": {"crop": 64, "mix": {"kind": "mixup", "probability": 1}}}),
+}
+COUNTED = ("sampler.drawn", "sampler.focal", "border")
+
+
+def played(rank, ranks):
+    """What two batches of each objective give a process.
+
+    The loss of its images, gradients of all networks, and what is counted: for the draws of who
+    erases, and C²AM's border.
+    """
+    torch.manual_seed(11)
+    images = torch.randn(2, 8, 3, 64, 64)
+    labels = (torch.rand(2, 8, 3) < 0.6).float()
+    labels[:, 5] = 0  # no class to erase
+    hints = torch.zeros(2, 8, 64, 64, dtype=torch.uint8)
+    hints[:, ::2, 8:40] = 200  # all of one process
+    learners = {}
+    for name, (objective, changes) in OBJECTIVES.items():
+        ordinary = None if objective == "vanilla" else {"ordinary": "one"}
+        recipe = {"objective": objective, "label_smoothing": 0.1} | SMALL | changes
+        recipe = parse_classifier(json.dumps(recipe | (ordinary or {})))
+        torch.manual_seed(13)
+        made, judge = (CamNetwork(recipe.backbone, 3, recipe.head) for _ in range(2))
+        game = build_objective(recipe, Criterion(0.1), judge if ordinary else None)
+        learners[name] = ClassifierLearner(made, game, recipe)
+    for name, hinted in {"c2am": None, "c2am-h": Hints()}.items():
+        recipe = C2amTrain(backbone=Backbone(**SMALL["backbone"]), hints=hinted)
+        torch.manual_seed(13)
+        learners[name] = C2amLearner(C2am(recipe.backbone), recipe)
+    own = slice(rank, None, ranks)
+    found = {}
+    for name, learner in learners.items():
+        learner.train()
+        if ranks > 1:
+            synchronise_batch_norm(learner.network)
+        torch.manual_seed(rank)  # each draws otherwise
+        values = []
+        for batch in range(2):
+            learner.zero_grad()
+            learner.done = 0.5 + batch / 4
+            more = hints if name.startswith("c2am") else labels
+            loss, _ = learner.loss((images[batch, own], more[batch, own]))
+            loss.backward()
+            values.append(loss.detach())
+            values += [p.grad.clone() for p in learner.parameters() if p.grad is not None]
+        buffers = learner.named_buffers()
+        counts = {key: value.clone() for key, value in buffers if key.endswith(COUNTED)}
+        found[name] = {"values": values, "counts": counts}
+    return found
+
+
 def test_two_processes_compute_what_one_does(tmp_path):
     """The mean of both losses and gradients, with masks of which one process sees more."""
     assert run(tmp_path, TOGETHER.format(here=str(HERE))).returncode == 0
-    expected = values(network(), losses(), 0, 1)
     each = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    expected = values(network(), losses(), 0, 1)
     for name, tensors in expected.items():
         for i, value in enumerate(tensors):
-            a, b = (found[name][i].float() for found in each)
+            a, b = (found[name][i].float() for found, _ in each)
             if name in ("buffers", "scores"):
                 assert torch.equal(a, b), (name, i)
             torch.testing.assert_close((a + b) / 2, value.float(), rtol=1e-4, atol=1e-5)
-    assert not torch.equal(each[0]["cross-entropy"][0], each[1]["cross-entropy"][0])
+    assert not torch.equal(each[0][0]["cross-entropy"][0], each[1][0]["cross-entropy"][0])
+    for name, alone in played(0, 1).items():
+        one, other = (found[name] for _, found in each)
+        for i, (a, b, value) in enumerate(
+            zip(one["values"], other["values"], alone["values"], strict=True)
+        ):
+            torch.testing.assert_close(
+                (a + b) / 2, value, rtol=1e-3, atol=1e-4, msg=lambda m, at=(name, i): f"{at}: {m}"
+            )
+        assert i > 20
+        # All pairs of images: C²AM's own loss is that of the batch in every process.
+        assert torch.equal(one["values"][0], other["values"][0]) == (name == "c2am")
+        torch.testing.assert_close(one["counts"], other["counts"], rtol=0, atol=0)
+        torch.testing.assert_close(one["counts"], alone["counts"], rtol=1e-4, atol=1e-4)
+        counted = "erase" in OBJECTIVES.get(name, (0, {}))[1]
+        assert len(one["counts"]) == (2 if counted else int(name.startswith("c2am")))
+        if counted:
+            assert one["counts"]["objective.erasing.sampler.drawn"].sum() == 12
 
 
 class Points(Dataset):
@@ -285,8 +352,6 @@ class Points(Dataset):
 
 class Plane(Learner):
     """Validation likes the second of three epochs best."""
-
-    separable = True
 
     def __init__(self):
         super().__init__()
@@ -340,7 +405,11 @@ def test_two_processes_keep_the_average_of_the_same_epoch(tmp_path):
     assert len([*tmp_path.glob("two/log/tensorboard/*/events*")]) == 1
 
 
-RECIPE = """{"objective": "puzzle", "backbone": {"name": "resnet10t", "output_stride": 16},
+SMALL = {"backbone": {"name": "resnet10t", "output_stride": 16}, "augment": {"crop": 64}}
+ORDINARY = """{"objective": "vanilla", "backbone": {"name": "resnet10t", "output_stride": 16},
+ "augment": {"crop": 32}, "training": {"epochs": 1, "batch_size": 8}}"""
+RECIPE = """{"objective": "p-noc", "backbone": {"name": "resnet10t", "output_stride": 16},
+ "ordinary": "one", "erase": {"sampling": "balanced"},
  "augment": {"crop": 32, "resize": {"kind": "long-side", "min": 28, "max": 44}},
  "training": {"epochs": 2, "batch_size": 8, "optimizer": {"lr": 0.01}}}"""
 
@@ -389,10 +458,14 @@ def distance(one, other):
 def test_two_processes_train_as_one_does_also_with_faults(tmp_path, monkeypatch):
     """Memory gets short for one of two processes, all begin anew, one is killed, all resume."""
     images = write_images(tmp_path / "train.h5")
+    ordinary = tmp_path / "ordinary" / "model.safetensors"
+    options = {"weights": None, "seed": 1, "threads": 1, "validation": images}
+    train(parse_classifier(ORDINARY), images, out=ordinary, **options)
     out = tmp_path / "two" / "model.safetensors"
     command = [sys.executable, str(HERE / "two_devices.py"), "--log", str(out.parent / "it.log")]
     command += ["classifier", "train", "--recipe", RECIPE, "--images", str(images), "--gpus", "2"]
-    command += ["--validation", str(images), "--seed", "1", "--out", str(out)]
+    command += ["--validation", str(images), "--ordinary", str(ordinary)]
+    command += ["--seed", "1", "--out", str(out)]
     plain = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     killed = subprocess.run(command, env=plain | {"FAULT": "2"}, timeout=500, check=False)
     assert killed.returncode == 137 and not out.exists()
@@ -425,8 +498,7 @@ def test_two_processes_train_as_one_does_also_with_faults(tmp_path, monkeypatch)
     recipe = parse_classifier(RECIPE)
     for folder in ("one", "then-one"):
         alone = tmp_path / folder / "model.safetensors"
-        options = {"weights": None, "seed": 1, "threads": 1, "validation": images}
-        train(recipe, images, out=alone, **options)
+        train(recipe, images, ordinary=ordinary, out=alone, **options)
         # Rounding turns a ReLU or a maximum over now and then: a share of the way, not the digits.
         way = distance(weights(alone), untrained(recipe))
         assert distance(weights(alone), weights(out)) < 0.01 * way

@@ -51,7 +51,7 @@ def test_the_whole_pipeline(cluster, study):
     assert {job["Partition"] for job in with_gpu} == {"gpu"}
     assert {job["Partition"] for job in jobs if job not in with_gpu} == {"cpu"}
     assert len(with_gpu) >= 8
-    trainings = [job for job in with_gpu if "_train_wildcards_" in job["Comment"]]
+    trainings = [job for job in with_gpu if re.match(r"rule_[a-z]+_train_", job["Comment"])]
     assert len(trainings) == 4
     number = 2 if cluster.accounting else 1
     assert {job["TresPerJob"] for job in trainings} == {f"gres:gpu:{number}"}

@@ -29,8 +29,6 @@ from wsss.nn.transforms import TrainTransform
 class AffinityLearner(Learner):
     """The loss of pairs on the boundary map of `network`; only its new layers are trained."""
 
-    separable = True
-
     def __init__(self, network: AffinityNet, recipe: NetworkRecipe):
         super().__init__()
         self.network = network

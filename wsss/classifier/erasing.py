@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from wsss.nn.synchronised import maximum_over_ranks
+
 EPSILON = 1e-5
 
 
@@ -23,8 +25,9 @@ def activation(
 ) -> Float[Tensor, "b 1 H W"]:
     """ψ(A_r) in [0, 1): the map of each image's class at `size`, divided by a maximum.
 
-    The maximum plus 1e-5, over the batch or over each image; differentiable, also through it.
-    Images that are not `present` have no class to erase: 0 everywhere, and no say in the maximum.
+    The maximum plus 1e-5, over the batch (of all processes) or over each image; differentiable,
+    also through it. Images that are not `present` have no class to erase: 0 everywhere, and no say
+    in the maximum.
     """
     chosen = maps[torch.arange(len(maps), device=maps.device), classes][:, None].float()
     chosen = chosen * present[:, None, None, None]
@@ -32,7 +35,10 @@ def activation(
         chosen = F.interpolate(chosen.relu(), size, mode="bilinear", align_corners=False)
     else:
         chosen = F.interpolate(chosen, size, mode="bilinear", align_corners=False).relu()
-    top = chosen.amax() if normalise == "batch" else chosen.amax((1, 2, 3), keepdim=True)
+    if normalise == "batch":
+        top = maximum_over_ranks(chosen.amax())
+    else:
+        top = chosen.amax((1, 2, 3), keepdim=True)
     return chosen / (top + EPSILON)
 
 

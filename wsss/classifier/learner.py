@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import (
     MultilabelAveragePrecision,
     MultilabelF1Score,
@@ -29,9 +29,10 @@ class ClassifierLearner(Learner):
         super().__init__()
         self.network, self.objective, self.recipe = network, objective, recipe
         classes = network.head.out_channels
-        self.separable = recipe.separable
+        self.compares_images = recipe.compares_images
         self.training_metrics = _metrics(classes)
         self.validation_metrics = _metrics(classes).clone(prefix="val_")
+        self.validation_loss = MeanMetric()  # of several processes one may have an image more
 
     def loss(self, batch: Sequence[Tensor]) -> tuple[Float[Tensor, ""], dict[str, Any]]:
         """The loss of images (b, 3, H, W) and their image-level labels (b, c) in {0, 1}."""
@@ -49,8 +50,8 @@ class ClassifierLearner(Learner):
         images, labels = batch
         logits = self.network(images).logits
         self.validation_metrics.update(logits.float().sigmoid(), labels.long())
-        loss = self.objective.criterion(logits, labels)
-        self.log_dict(dict(self.validation_metrics.items()) | {"val_loss": loss}, sync_dist=True)
+        self.validation_loss.update(self.objective.criterion(logits, labels), len(images))
+        self.log_dict(dict(self.validation_metrics.items()) | {"val_loss": self.validation_loss})
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Four parameter groups a network and the poly schedule, per optimizer step."""

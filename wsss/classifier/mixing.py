@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from wsss.classifier.data_recipe import MixRecipe
+from wsss.nn.synchronised import own_share, seed_of_first_rank, whole_batch
 
 KINDS = {"cutmix": v2.CutMix, "mixup": v2.MixUp}
 
@@ -19,9 +20,14 @@ def mix_batch(
 
     λ is the share of the image's own pixels (CutMix, Yun et al. 2019) or its weight (MixUp, Zhang
     et al. 2018), the same for the whole batch. With probability 1 − recipe.probability the batch is
-    returned as it is. Random numbers come from torch's global generator; the given tensors stay as
-    they are.
+    returned as it is. Random numbers follow from torch's global generator; the given tensors stay
+    as they are. Where processes share a batch each gives its own images, and gets them mixed.
     """
-    if torch.rand(()) >= recipe.probability:
-        return images, labels
-    return KINDS[recipe.kind](alpha=recipe.alpha)(images, labels)
+    seed = seed_of_first_rank(images.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if torch.rand(()) >= recipe.probability:
+            return images, labels
+        mix = KINDS[recipe.kind](alpha=recipe.alpha)
+        mixed = mix(whole_batch(images), whole_batch(labels))
+    return own_share(mixed[0]), own_share(mixed[1])

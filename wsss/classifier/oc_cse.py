@@ -13,8 +13,10 @@ from wsss.classifier.losses import Criterion
 from wsss.classifier.ordinary import judged
 from wsss.classifier.outcome import Outcome
 from wsss.classifier.recipe import Erasing
+from wsss.core.ranks import ranks
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.head import ClassMaps
+from wsss.nn.synchronised import mean_over_ranks
 
 
 class Erased(NamedTuple):
@@ -64,7 +66,8 @@ class ErasingTerm(nn.Module):
         left = without(labels, classes)
         self.sampler.learn(logits, left, labels)
         loss = self.criterion(logits, left)
-        share = mask.detach().mean((1, 2, 3)).sum() / present.sum().clamp(min=1)
+        some = mean_over_ranks(present.float().sum()).clamp(min=1 / ranks())
+        share = mask.detach().mean((1, 2, 3)).sum() / some
         parts = {"erasing": loss.detach(), "erased_share": share}
         return Erased(self.recipe.weight.at(done) * loss, parts, classes, present)
 

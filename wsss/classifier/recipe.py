@@ -128,13 +128,11 @@ class ClassifierRecipe(Recipe):
     )
 
     @property
-    def separable(self) -> bool:
-        """Whether the loss is a mean over images, so that several GPUs can share a batch.
-
-        Mixing pairs the images of a batch; erasing divides by a maximum over it, or draws classes
-        by what was drawn before, or by one stream of random numbers.
-        """
-        return self.augment.mix is None and not hasattr(self, "erase")
+    def compares_images(self) -> bool:
+        """Whether an image's part in the loss depends on the others of its batch."""
+        erase = getattr(self, "erase", None)
+        by_maximum = erase is not None and erase.normalise == "batch"
+        return by_maximum or self.augment.mix is not None
 
     @model_validator(mode="after")
     def _consistent(self) -> ClassifierRecipe:

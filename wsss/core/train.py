@@ -55,12 +55,13 @@ class Learner(L.LightningModule):
 
     Subclasses implement `loss` and Lightning's `configure_optimizers`, and `validation_step` where
     they take validation data. `network` is what the training is for; `done` in [0, 1) is the share
-    of the batches that are over. Where the loss is `separable`, a mean over images (or over what
-    counts in them, by `wsss.nn.synchronised.mean_over_ranks`), several GPUs can share a batch.
+    of the batches that are over. Several GPUs can share a batch: the loss is a mean over images,
+    and what else it takes from the batch comes from all processes (`wsss.nn.synchronised`).
+    `compares_images`: half batches have another loss.
     """
 
     network: torch.nn.Module
-    separable = False
+    compares_images = False
     done = 0.0
 
     def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -199,7 +200,7 @@ def fit(
             # Its traceback keeps the batch alive: what follows stands behind it.
         if ranks() > 1:
             wait_for_the_culprit(0)
-        _halve(size, training, parts, halved, separable=learner.separable)
+        _halve(size, training, parts, halved, compares_images=learner.compares_images)
         if ranks() > 1:
             start_anew()
         del trainer, loader, held_out
@@ -296,7 +297,9 @@ def _trainer(
     )
 
 
-def _halve(size: int, training: Training, parts: int, halved: Path, *, separable: bool) -> None:
+def _halve(
+    size: int, training: Training, parts: int, halved: Path, *, compares_images: bool
+) -> None:
     """Say that batches of `size` are too large for the GPU, and remember it beside the checkpoint.
 
     UserError where they are half ones already, or cannot be halved.
@@ -313,7 +316,7 @@ def _halve(size: int, training: Training, parts: int, halved: Path, *, separable
         size // 2,
         training.batch_size * training.accumulate,
         size // 2 * ranks(),
-        "" if separable else ", and so does a loss that compares the images of a batch",
+        ", and so does a loss that compares the images of a batch" if compares_images else "",
     )
     write_text(halved, "")
 

@@ -1,4 +1,6 @@
-"""What an image's part in a loss takes from all processes of a training: counts, BatchNorm."""
+"""What an image's part in a loss takes from all processes of a training: counts, draws, BatchNorm,
+other images.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from wsss.core.ranks import ranks
+from wsss.core.ranks import rank, ranks
+
+
+def sum_over_ranks(values: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
+    """The sum of all processes' values, without a gradient; of one process, the values."""
+    if ranks() == 1:
+        return values
+    values = values.detach().clone()
+    distributed.all_reduce(values)
+    return values
 
 
 def mean_over_ranks(values: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
@@ -18,11 +29,40 @@ def mean_over_ranks(values: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
     A loss Σ / count, with this for the count, has the global Σ / count as its mean over processes,
     and so the gradients that the whole batch has.
     """
-    if ranks() == 1:
-        return values
-    values = values.detach().clone()
-    distributed.all_reduce(values)
-    return values / ranks()
+    return values if ranks() == 1 else sum_over_ranks(values) / ranks()
+
+
+def maximum_over_ranks(value: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """The largest of all processes' values; its gradient is the sum of theirs, where it was."""
+    return value if ranks() == 1 else _Maximum.apply(value)
+
+
+def whole_batch(values: Shaped[Tensor, "b ..."]) -> Shaped[Tensor, "a ..."]:
+    """The values of all processes' images in the batch's order; `own_share` is its inverse.
+
+    A loss of them all, the same in every process, has the gradients that it has in one. Every
+    process must have as many images.
+    """
+    return values if ranks() == 1 else _Whole.apply(values)
+
+
+def own_share(values: Shaped[Tensor, "a ..."]) -> Shaped[Tensor, "b ..."]:
+    """This process's part of what the images of a batch have, in the order of its images."""
+    return values[rank() :: ranks()]
+
+
+def of_first_rank(values: Shaped[Tensor, "*n"]) -> Shaped[Tensor, "*n"]:
+    """What the first process gives, for all: random numbers are its own in each."""
+    if ranks() > 1:
+        values = values.contiguous()
+        distributed.broadcast(values, 0)
+    return values
+
+
+def seed_of_first_rank(device: torch.device) -> int:
+    """A number that the first process draws, for all; device: where they exchange tensors."""
+    seed = torch.randint(2**31, ())
+    return int(seed) if ranks() == 1 else int(of_first_rank(seed.to(device)))
 
 
 def synchronise_batch_norm(network: nn.Module) -> None:
@@ -54,6 +94,37 @@ def _forward(self: _BatchNorm, x: Float[Tensor, "b c *n"]) -> Float[Tensor, "b c
     for then in self.children():  # timm's norms with an activation: dropout, then it
         y = then(y)
     return y
+
+
+class _Maximum(torch.autograd.Function):
+    """max over processes; the slope goes to those that have it, in equal parts."""
+
+    @staticmethod
+    def forward(ctx, value: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        top = value.detach().clone()
+        distributed.all_reduce(top, distributed.ReduceOp.MAX)
+        here = (value == top).to(value)
+        ctx.save_for_backward(here / sum_over_ranks(here))
+        return top
+
+    @staticmethod
+    def backward(ctx, slope: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        (share,) = ctx.saved_tensors
+        return sum_over_ranks(slope) * share
+
+
+class _Whole(torch.autograd.Function):
+    """All processes' values, image by image; the slopes of all come back."""
+
+    @staticmethod
+    def forward(ctx, values: Shaped[Tensor, "b ..."]) -> Shaped[Tensor, "a ..."]:
+        each = [torch.empty_like(values) for _ in range(ranks())]
+        distributed.all_gather(each, values.contiguous())
+        return torch.stack(each, 1).flatten(0, 1)
+
+    @staticmethod
+    def backward(ctx, slope: Float[Tensor, "a ..."]) -> Float[Tensor, "b ..."]:
+        return own_share(sum_over_ranks(slope))
 
 
 class _Normalise(torch.autograd.Function):

@@ -45,7 +45,7 @@ def train_to_file(
     """
     if ranks() > 1:
         join()
-    elif (number := processes(learner, recipe.training.batch_size, gpus)) > 1:
+    elif (number := processes(recipe.training.batch_size, gpus)) > 1:
         run_ranks(number)
         return
     threads = max(1, threads // ranks())
@@ -77,20 +77,16 @@ def train_to_file(
         raise SystemExit(0)  # the command goes on in the process that waits for these
 
 
-def processes(learner: Learner, batch_size: int, gpus: int) -> int:
+def processes(batch_size: int, gpus: int) -> int:
     """Claim up to `gpus` GPUs, and tell in how many processes to train, a GPU each.
 
-    1 for a learner that is not separable; else the largest number up to the GPUs there are that
-    divides the batch. Every reason for fewer than asked for is logged.
+    The largest number up to the GPUs there are that divides the batch. Every reason for fewer than
+    asked for is logged.
     """
-    wanted = gpus
-    if gpus > 1 and not learner.separable:
-        log.info("on one GPU, not %d: the loss compares the images of a batch", gpus)
-        wanted = 1
-    useful = _divisor(batch_size, wanted)
+    useful = _divisor(batch_size, gpus)
     found = claim_gpus(useful)
     number = _divisor(batch_size, max(1, found))
-    if useful < wanted or number < found:
+    if useful < gpus or number < found:
         log.info("a batch of %d has equal shares for %d GPUs at most", batch_size, number)
     if found < useful and useful > 1:
         log.info("%d GPUs were asked for, and %d can be used", gpus, found)

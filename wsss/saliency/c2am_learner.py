@@ -11,9 +11,10 @@ from torch import Tensor
 
 from wsss.core.optimizer import build_optimizer, parameter_groups, poly
 from wsss.core.train import Learner
+from wsss.nn.synchronised import sum_over_ranks, whole_batch
 from wsss.saliency.c2am import C2am
 from wsss.saliency.hints import hinted
-from wsss.saliency.losses import contrast, disentangle, hint_loss
+from wsss.saliency.losses import Disentangled, contrast, disentangle, hint_loss
 from wsss.saliency.recipe import C2amTrain
 
 
@@ -23,6 +24,8 @@ class C2amLearner(Learner):
     Nothing in C²AM says which side is the foreground. `border` adds up p at the images' border in
     an epoch, where background is expected; hints settle it, and it is not asked then.
     """
+
+    compares_images = True
 
     def __init__(self, network: C2am, recipe: C2amTrain):
         super().__init__()
@@ -42,7 +45,9 @@ class C2amLearner(Learner):
         found = self.network(images)
         # bfloat16 rounds the highest cosine, 0.9995, to 1, where SimMin is infinite.
         with torch.autocast(images.device.type, enabled=False):
-            terms = contrast(disentangle(found.features, found.logits), self.recipe.rank_decay)
+            own = disentangle(found.features, found.logits)
+            everyone = Disentangled(*(whole_batch(each) for each in own))
+            terms = contrast(everyone, self.recipe.rank_decay)
         loss = sum(terms.values())
         logs = {name: term.detach() for name, term in terms.items()}
         if self.recipe.hints is not None:
@@ -54,7 +59,8 @@ class C2amLearner(Learner):
         p = found.logits.detach().sigmoid()
         logs["salient"] = p.mean()
         ring = at_border(p)
-        self.border += torch.stack([ring.sum(), torch.tensor(float(ring.numel()))]).to(self.border)
+        here = torch.stack([ring.sum(), ring.new_tensor(ring.numel())])
+        self.border += sum_over_ranks(here).to(self.border)
         return loss, logs
 
     @property

@@ -47,6 +47,7 @@ def train_c2am_command(
     weights: WeightsOption = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
+    gpus: GpusOption = 1,
 ) -> None:
     """Train C²AM, or C²AM-H with hints; started again after a kill, it resumes."""
     started = time.monotonic()
@@ -54,7 +55,8 @@ def train_c2am_command(
     from wsss.saliency.train_c2am import train
 
     typed = C2amTrain.from_json(recipe)
-    train(typed, images, hints=hints, weights=weights, seed=seed, threads=threads, out=out)
+    options = {"weights": weights, "seed": seed, "threads": threads, "gpus": gpus}
+    train(typed, images, hints=hints, out=out, **options)
     run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
 
 

@@ -9,6 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from wsss.core.ranks import ranks
+from wsss.nn.synchronised import mean_over_ranks
+
 # Cosines are kept off 0 and 1, where the logarithms have no gradient or too much of it.
 LOWEST, HIGHEST = 5e-4, 0.9995
 
@@ -69,8 +72,10 @@ def hint_loss(
 ) -> Float[Tensor, ""]:
     """Mean over the hinted places of the cross entropy of σ(logits) with 1 − ε/2.
 
-    label_smoothing: ε, in [0, 1). 0 where nothing is hinted, and no gradient then.
+    label_smoothing: ε, in [0, 1). 0 where nothing is hinted, and no gradient then. Where processes
+    share a batch its mean over them is that of all places.
     """
     target = torch.full_like(logits, 1 - label_smoothing / 2)
     each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (each * hinted).sum() / hinted.sum().clamp(min=1)
+    count = mean_over_ranks(hinted.float().sum()).clamp(min=1 / ranks())
+    return (each * hinted).sum() / count

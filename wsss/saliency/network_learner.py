@@ -34,8 +34,6 @@ def saliency_loss(
 class SaliencyLearner(Learner):
     """Minimises `saliency_loss`; all but the backbone are new layers."""
 
-    separable = True
-
     def __init__(self, network: nn.Module, recipe: NetworkTrain):
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)

@@ -46,12 +46,14 @@ def train(
     seed: int,
     threads: int,
     out: Path,
+    gpus: int = 1,
 ) -> None:
     """Train C²AM on `images`, or C²AM-H with the class maps `hints`, and write it to `out`.
 
     hints: a maps file of the same images (or its shards); None exactly if recipe.hints is null.
     weights: the file of recipe.backbone.weights; None exactly if that is null.
-    Same recipe, inputs, seed and threads: same bytes of `out`, also after a resumption.
+    gpus: as of `train_to_file`; they share each batch.
+    Same recipe, inputs, seed, threads and GPUs: same bytes of `out`, also after a resumption.
     Raises UserError before training for hints of another split, of other classes, of other sizes,
     with a background channel or outside [0, 1], that lack an image, or that say nothing; for tiny
     images, backbones without maps of several stages, unfit weights and too few images for a batch;
@@ -83,5 +85,6 @@ def train(
         seed=seed,
         threads=threads,
         out=out,
+        gpus=gpus,
         about=lambda: {"negative": learner.negative},
     )

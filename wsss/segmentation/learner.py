@@ -43,8 +43,6 @@ def cross_entropy(
 class SegmentationLearner(Learner):
     """Minimises `cross_entropy`; decoder and head are new layers, the backbone is pretrained."""
 
-    separable = True
-
     def __init__(self, network: DeepLabV3Plus, recipe: TrainRecipe):
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
