@@ -19,7 +19,7 @@ from torchmetrics import MeanMetric
 from wsss.core.epochs import EpochBatches, EpochSampler, Seeded
 from wsss.core.errors import UserError
 from wsss.core.model_file import save_model
-from wsss.core.train import Learner, discard_checkpoints, fingerprint, fit
+from wsss.core.train import Learner, _parts, discard_checkpoints, fingerprint, fit
 from wsss.core.training_callbacks import Averaging
 from wsss.core.training_recipe import Ema, Training
 
@@ -340,6 +340,24 @@ def test_half_batches_last_through_a_resumption(tmp_path):
         assert torch.equal(value, whole.network.state_dict()[name])
     discard_checkpoints(out)
     assert {p.name for p in out.parent.iterdir()} == {"log"}
+
+
+@pytest.mark.parametrize(
+    ("batch", "number", "parts"), [(12, 1, 2), (12, 2, 2), (12, 4, 1), (20, 4, 1), (4, 4, 1)]
+)
+def test_half_batches_have_equal_shares_or_are_whole_ones(
+    tmp_path, monkeypatch, batch, number, parts
+):
+    monkeypatch.setenv("WSSS_RANKS", str(number))
+    halved = tmp_path / "halved"
+    assert _parts(batch, halved) == 1
+    halved.touch()
+    assert _parts(batch, halved) == parts
+    for process in range(number):
+        batches = EpochBatches(
+            EpochSampler(batch, 0), batch, rank=process, ranks=number, parts=parts
+        )
+        assert {len(each) for each in batches} == {batch // number // parts}
 
 
 @pytest.mark.parametrize(("batch", "most", "at_last"), [(4, 1, 2), (2, 1, 2), (5, 4, 5)])

@@ -32,7 +32,8 @@ class ClassifierLearner(Learner):
         self.compares_images = recipe.compares_images
         self.training_metrics = _metrics(classes)
         self.validation_metrics = _metrics(classes).clone(prefix="val_")
-        self.validation_loss = MeanMetric()  # of several processes one may have an image more
+        # Of several processes one may have an image more. NaN is to be seen, not left out.
+        self.validation_loss = MeanMetric(nan_strategy=float("nan"))
 
     def loss(self, batch: Sequence[Tensor]) -> tuple[Float[Tensor, ""], dict[str, Any]]:
         """The loss of images (b, 3, H, W) and their image-level labels (b, c) in {0, 1}."""

@@ -25,7 +25,7 @@ def mix_batch(
     """
     seed = seed_of_first_rank(images.device)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # a GPU's dropout goes on as it was
         if torch.rand(()) >= recipe.probability:
             return images, labels
         mix = KINDS[recipe.kind](alpha=recipe.alpha)

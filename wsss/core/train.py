@@ -145,7 +145,7 @@ def fit(
     halved = last.parent / "halved"
     start = {name: value.clone() for name, value in learner.state_dict().items()}
     while True:
-        parts = 2 if halved.exists() else 1
+        parts = _parts(training.batch_size, halved)
         if parts == 2:
             log.info("in half batches: a GPU's memory was too small for whole ones")
         size = training.batch_size // ranks() // parts
@@ -295,6 +295,14 @@ def _trainer(
         log_every_n_steps=max(1, min(50, batches)),
         **together,
     )
+
+
+def _parts(batch_size: int, halved: Path) -> int:
+    """In how many parts to compute a batch: two if memory was short, and there are equal shares.
+
+    On another number of GPUs than before only whole batches may have equal shares.
+    """
+    return 2 if halved.exists() and batch_size % (2 * ranks()) == 0 else 1
 
 
 def _halve(

@@ -118,13 +118,14 @@ class _Whole(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, values: Shaped[Tensor, "b ..."]) -> Shaped[Tensor, "a ..."]:
+        values = values.contiguous()
         each = [torch.empty_like(values) for _ in range(ranks())]
-        distributed.all_gather(each, values.contiguous())
+        distributed.all_gather(each, values)
         return torch.stack(each, 1).flatten(0, 1)
 
     @staticmethod
     def backward(ctx, slope: Float[Tensor, "a ..."]) -> Float[Tensor, "b ..."]:
-        return own_share(sum_over_ranks(slope))
+        return own_share(sum_over_ranks(slope.contiguous()))
 
 
 class _Normalise(torch.autograd.Function):

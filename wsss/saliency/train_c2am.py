@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from wsss.core.errors import UserError
 from wsss.core.images import decode
 from wsss.core.random import mix
+from wsss.core.ranks import ranks
 from wsss.core.store import ImageReader
 from wsss.nn.backbones import initialise
 from wsss.nn.training import train_to_file
@@ -68,7 +69,8 @@ def train(
     dataset: Dataset = Images(images, transform)
     if recipe.hints is not None:
         dataset = HintedImages(images, given, transform)
-        require_hints(given, recipe.hints.threshold)
+        if ranks() == 1:  # before several processes begin
+            require_hints(given, recipe.hints.threshold)
     with ImageReader(images) as reader:
         require_size(reader, images)
     torch.manual_seed(mix(seed, "initialise"))
