@@ -15,8 +15,7 @@ from wsss.explain.maps import Maps, rescale, weighted
 from wsss.explain.selection import Selection, select
 from wsss.nn.folding import batch_norm_folded
 
-# Pixels of masked images in one forward pass: 20 images of 224 × 224. Twice as many are slower on a
-# CPU, whose caches they leave.
+# Pixels of masked images in one forward pass: 20 images of 224 × 224.
 _PIXELS = 2**20
 
 _WEIGH: dict[str, Callable[[Tensor], Tensor]] = {

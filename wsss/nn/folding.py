@@ -79,8 +79,8 @@ def _pairs(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
         convolution = network.get_submodule(before.target)
         once = targets.count(node.target) == targets.count(before.target) == 1
         own = not any("forward" in vars(module) for module in (convolution, norm))
-        zeros = type(convolution) is nn.Conv2d and convolution.padding_mode == "zeros"
-        if zeros and once and own:
+        plain = type(convolution) is nn.Conv2d and convolution.padding_mode == "zeros"
+        if plain and once and own:
             pairs.append((convolution, norm))
     return pairs
 
