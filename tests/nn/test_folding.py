@@ -129,6 +129,21 @@ def test_folded_for_a_while_only():
     torch.testing.assert_close(network(images), expected, rtol=0, atol=0)
 
 
+def test_norms_in_training_are_not_folded_for_a_while_and_kernels_are_made_once():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3, groups=2))
+    network = shake(nn.Sequential(network, nn.BatchNorm2d(4))).eval()
+    network[1].train()
+    images = torch.randn(2, 3, 8, 8)
+    expected = network(images)
+    mean = network[1].running_mean.clone()
+    with batch_norm_folded(network):
+        found = network(images)
+        network[0][0].weight.data.zero_()  # as nobody should: shows that nothing is made anew
+        torch.testing.assert_close(network(images), found, rtol=0, atol=0)
+    torch.testing.assert_close(found, expected)
+    assert not torch.equal(network[1].running_mean, mean)
+
+
 def test_what_was_folded_before_stays_so():
     network = built("resnet10t").eval()
     assert fold_batch_norm(network) > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import MethodType
 
 import torch
@@ -32,7 +33,10 @@ def fold_batch_norm(network: nn.Module) -> int:
     trace.
     """
     pairs = _pairs(network)
-    _fold(pairs)
+    for convolution, norm in pairs:
+        convolution.norm_behind = (norm,)  # in a tuple: no submodule
+        convolution.forward = MethodType(_convolve, convolution)
+        norm.forward = MethodType(_activate, norm)
     return len(pairs)
 
 
@@ -40,24 +44,23 @@ def fold_batch_norm(network: nn.Module) -> int:
 def batch_norm_folded(network: nn.Module) -> Iterator[None]:
     """`fold_batch_norm` for a while, for many passes of a network that is somebody else's.
 
-    Does nothing to a network with forward hooks, which would see other values meanwhile.
+    Kernels are made once, without gradients, for inputs in channels_last. Modules in training mode
+    stay as they are, as does a network with forward hooks, which would see other values meanwhile.
     """
     pairs = []
     if not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules()):
-        pairs = _pairs(network)
-    _fold(pairs)
+        pairs = [pair for pair in _pairs(network) if not pair[1].training]
+    for convolution, norm in pairs:
+        with torch.no_grad():
+            kernel, shift = _kernel(convolution, norm)
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+        convolution.forward = partial(_convolve_with, convolution, kernel, shift)
+        norm.forward = MethodType(_activate, norm)
     try:
         yield
     finally:
         for convolution, norm in pairs:
-            del convolution.norm_behind, convolution.forward, norm.forward
-
-
-def _fold(pairs: Iterable[tuple[nn.Conv2d, nn.BatchNorm2d]]) -> None:
-    for convolution, norm in pairs:
-        convolution.norm_behind = (norm,)  # in a tuple: no submodule
-        convolution.forward = MethodType(_convolve, convolution)
-        norm.forward = MethodType(_activate, norm)
+            del convolution.forward, norm.forward
 
 
 def _pairs(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
@@ -89,15 +92,31 @@ def _convolve(self: nn.Conv2d, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b 
     (norm,) = self.norm_behind
     if norm.training:
         return self._conv_forward(x, self.weight, self.bias)
+    return _convolve_with(self, *_kernel(self, norm), x)
+
+
+def _kernel(
+    convolution: nn.Conv2d, norm: nn.BatchNorm2d
+) -> tuple[Float[Tensor, "o g kh kw"], Float[Tensor, " o"]]:
+    """W γ / √(σ² + ε), and (c − μ) γ / √(σ² + ε) + β."""
+    bias = convolution.bias
     factor = torch.rsqrt(norm.running_var + norm.eps)
-    shift = -norm.running_mean if self.bias is None else self.bias - norm.running_mean
+    shift = -norm.running_mean if bias is None else bias - norm.running_mean
     if norm.affine:
         factor = factor * norm.weight
         shift = torch.addcmul(norm.bias, shift, factor)
     else:
         shift = shift * factor
-    kernel = self.weight * factor[:, None, None, None]
-    return F.conv2d(x, kernel, shift, self.stride, self.padding, self.dilation, self.groups)
+    return convolution.weight * factor[:, None, None, None], shift
+
+
+def _convolve_with(
+    like: nn.Conv2d,
+    kernel: Float[Tensor, "o g kh kw"],
+    shift: Float[Tensor, " o"],
+    x: Float[Tensor, "b i h w"],
+) -> Float[Tensor, "b o p q"]:
+    return F.conv2d(x, kernel, shift, like.stride, like.padding, like.dilation, like.groups)
 
 
 def _activate(self: nn.BatchNorm2d, x: Float[Tensor, "b o p q"]) -> Float[Tensor, "b o p q"]:
