@@ -1,6 +1,7 @@
 """What `all` asks for, and the files behind tables, their curves, and galleries."""
 
 from wsss.report.recipe import CLASSIFIER, THRESHOLDED
+from wsss.report.spec import packed
 
 
 def runs():
@@ -230,9 +231,10 @@ def flatten(value):
 
 
 def table_spec(wildcards):
-    """A param: the table's recipe and the files of its cells, as canonical JSON."""
+    """A param: the table's recipe and the files of its cells, as canonical JSON, packed if long."""
     table = chosen("tables", wildcards.table).model_dump(mode="json")
-    return canonical_json({"recipe": table, "rows": table_rows(wildcards.table)})
+    spec = {"recipe": table, "rows": table_rows(wildcards.table)}
+    return packed(canonical_json(spec))
 
 
 def has_curve(maps):
@@ -270,9 +272,10 @@ def curve_files(wildcards):
 
 
 def curves_spec(wildcards):
-    """A param: the table's recipe and the evaluations of its maps, as canonical JSON."""
+    """A param: the table's recipe and the evaluations of its maps, likewise."""
     table = chosen("tables", wildcards.table).model_dump(mode="json")
-    return canonical_json({"recipe": table, "rows": curve_rows(wildcards.table)})
+    spec = {"recipe": table, "rows": curve_rows(wildcards.table)}
+    return packed(canonical_json(spec))
 
 
 def gallery_columns(wildcards):
@@ -371,13 +374,11 @@ def gallery_files(wildcards):
 
 
 def gallery_spec(wildcards):
-    """A param: the gallery's recipe and the files of its columns, as canonical JSON."""
-    return canonical_json(
-        {
-            "recipe": CONFIG.galleries.model_dump(mode="json")
-            | {"split": wildcards.split},
-            "images": gallery_images(wildcards),
-            "ground_truth": gallery_truth(wildcards),
-            "columns": drawn_columns(wildcards),
-        }
-    )
+    """A param: the gallery's recipe and the files of its columns, likewise."""
+    spec = {
+        "recipe": CONFIG.galleries.model_dump(mode="json") | {"split": wildcards.split},
+        "images": gallery_images(wildcards),
+        "ground_truth": gallery_truth(wildcards),
+        "columns": drawn_columns(wildcards),
+    }
+    return packed(canonical_json(spec))

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import shlex
+import subprocess
 
 import pytest
 from typer.testing import CliRunner
@@ -9,7 +11,7 @@ from wsss.core.errors import UserError
 from wsss.core.evaluation_file import CLASSIFIER_METRICS
 from wsss.report.cli import app
 from wsss.report.render import to_csv, to_latex, to_markdown
-from wsss.report.spec import TableSpec, parse
+from wsss.report.spec import TableSpec, packed, parse
 from wsss.report.table import make_table
 
 
@@ -322,3 +324,28 @@ def test_command_writes_three_files_and_their_cards(rows, tmp_path):
     assert [out.read_text() for out in outs] == [to_csv(table), to_markdown(table), to_latex(table)]
     card = json.loads((tmp_path / "log" / "t.md.run.json").read_text())
     assert card["recipe"]["metric"] == "miou"
+
+
+def test_a_long_spec_goes_through_a_command():
+    columns = ["cam", "walk", "pseudo", "prediction", "labels", "cam.crf-labels"]
+    names = [f"sweep-{i}" for i in range(1000)]
+    cells = {
+        c: [f"results/voc12/seed{s}/NAME/tta/{c}.eval.json" for s in range(5)] for c in columns
+    }
+    rows = [
+        {"name": n, "cells": {c: [f.replace("NAME", n) for f in cells[c]] for c in cells}}
+        for n in names
+    ]
+    text = json.dumps({"recipe": {"experiments": names, "columns": columns}, "rows": rows})
+    assert len(text) > 10 * 2**17  # of which one argument of a command has at most one
+    command = ["bash", "-c", f"printf %s {shlex.quote(packed(text))}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert parse(done.stdout, TableSpec) == parse(text, TableSpec)
+    short = json.dumps({"recipe": {"experiments": [], "columns": []}, "rows": []})
+    assert packed(short) == short
+
+
+@pytest.mark.parametrize("broken", ["bz2:!", "bz2:QUJD"])
+def test_a_broken_packed_spec_is_one_line(broken):
+    with pytest.raises(UserError, match=r"^--spec: no base64 of bz2 behind bz2:.*$"):
+        parse(broken, TableSpec)

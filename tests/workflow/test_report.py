@@ -85,3 +85,19 @@ def test_a_gallery_of_train_shows_hints_and_affinity_labels(finished, split, tit
         for i in range(columns):
             left = MARGIN + i * (TILE + GAP)
             assert tiles[:, left : left + TILE].std() > 5, i
+
+
+def test_a_table_whose_specification_no_command_can_hold(finished):
+    names = [f"experiment-{i}-with-a-long-name" for i in range(250)]
+    data = json.loads(json.dumps(finished.data))
+    columns = data["tables"]["stages"]["columns"]
+    data["experiments"] |= dict.fromkeys(names, data["experiments"]["full"])
+    data["tables"] = {"wide": {"experiments": names, "columns": columns}}
+    finished.write(data)
+    done = finished.snakemake("--cores", "1", "results/tables/wide.md")
+    finished.write(finished.data)
+    assert done.returncode == 0, done.stderr
+    wide = pd.read_csv(finished.folder / "results/tables/wide.csv")
+    one = pd.read_csv(finished.folder / "results/tables/stages.csv").query("experiment == 'full'")
+    assert len(wide) == 250 * len(one) and len(one) > 4
+    np.testing.assert_array_equal(wide["mean"].head(len(one)), one["mean"])

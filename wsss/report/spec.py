@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import bz2
+import shlex
 import sys
 from typing import Literal, TypeVar
 
@@ -12,6 +15,10 @@ from wsss.core.recipe import Recipe, explain
 from wsss.report.recipe import THRESHOLDED, GalleryRecipe, TableRecipe
 
 S = TypeVar("S", bound=Recipe)
+
+# Linux takes 131,072 bytes as one argument, which the whole command of a rule is.
+_LONGEST = 100_000
+_PACKED = "bz2:"
 
 
 class TableRow(Recipe):
@@ -93,13 +100,30 @@ class GallerySpec(Recipe):
     columns: list[GalleryColumn] = Field(default=[])
 
 
-def parse(text: str, spec: type[S]) -> S:
-    """A spec from JSON, which standard input holds for "-"; UserError with one line per mistake.
+def packed(text: str) -> str:
+    """A spec's JSON as a command can hold it: as it is, or compressed where it is long.
 
-    A study of many shards names more files than one argument of a command may hold.
+    The paths of a study are so alike that 30,000 of them fit.
     """
+    if len(shlex.quote(text).encode()) <= _LONGEST:
+        return text
+    return _PACKED + base64.b64encode(bz2.compress(text.encode())).decode()
+
+
+def parse(text: str, spec: type[S]) -> S:
+    """A spec from JSON, also `packed`, which standard input holds for "-".
+
+    Raises UserError with one line per mistake.
+    """
+    text = sys.stdin.read() if text == "-" else text
     try:
-        return spec.model_validate_json(sys.stdin.read() if text == "-" else text)
+        if text.startswith(_PACKED):
+            text = bz2.decompress(
+                base64.b64decode(text.removeprefix(_PACKED), validate=True)
+            ).decode()
+        return spec.model_validate_json(text)
     except ValidationError as error:
         lines = [f"--spec: {line}" for _, line in explain(error, spec)]
         raise UserError("\n".join(lines)) from None
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"--spec: no base64 of bz2 behind {_PACKED} ({error})") from None
