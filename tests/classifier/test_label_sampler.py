@@ -35,7 +35,7 @@ def test_balanced_prefers_what_was_drawn_less():
         sampler = LabelSampler("balanced", 4)
         sampler.drawn += torch.tensor([9.0, 1, 0, 0])
         counts.append(int(sampler(torch.tensor([[1.0, 1, 0, 0]]))[0]))
-    assert 1 - sum(counts) / 300 == pytest.approx(0.1, abs=0.05)  # (1/9) / (1/9 + 1)
+    assert 1 - sum(counts) / 300 == pytest.approx(1 / 6, abs=0.05)  # (1/10) / (1/10 + 1/2)
 
 
 @pytest.mark.parametrize("strategy", ["balanced", "least-chosen"])

@@ -60,10 +60,11 @@ def test_training_metrics_by_hand(learner):
     labels = torch.tensor([[1, 1, 0], [1, 0, 0]])
     learner.training_metrics.update(logits, labels)
     found = {k: float(v) for k, v in learner.training_metrics.compute().items()}
-    # Class by class: right twice; one positive missed; one false positive and no positive.
-    assert found["precision"] == pytest.approx(1 / 3)
-    assert found["recall"] == pytest.approx(1 / 3)
-    assert found["F1"] == pytest.approx(1 / 3)
+    # Class by class: right twice; one positive missed; no positive, which counts nowhere.
+    assert found == {"precision": 0.5, "recall": 0.5, "F1": 0.5, "mAP": 0.75}
+    learner.training_metrics.reset()
+    learner.training_metrics.update(logits, torch.zeros_like(labels))
+    assert {float(value) for value in learner.training_metrics.compute().values()} == {0}
 
 
 def test_logits_between_0_and_1_are_logits(learner):

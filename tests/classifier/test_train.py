@@ -163,3 +163,17 @@ def test_a_diverging_loss_stops_the_run(recipe, images, tmp_path):
     with pytest.raises(UserError, match=r"training diverged: loss is .*lower optimizer.lr"):
         run(recipe(optimizer={"lr": 1e30}, epochs=3), images, tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_data_set_of_one_class_with_negatives(recipe, write_images, tmp_path):
+    images = write_images(tmp_path / "train.h5", [[1], [0]] * 8, classes=("red",))
+    out = run(recipe(epochs=6), images, tmp_path, validation=images)
+    rows = history(out)
+    assert float(rows[-1]["val_mAP"]) > 0.8 and 0 <= float(rows[-1]["F1"]) <= 1
+    network = load_cam_network(out).network
+    assert network(torch.rand(1, 3, 32, 32)).maps.shape == (1, 1, 2, 2)
+
+
+def test_validation_by_no_image_is_refused(recipe, images, write_images, tmp_path):
+    with pytest.raises(UserError, match=r"val\.h5: holds no image to validate by"):
+        run(recipe(), images, tmp_path, validation=write_images(tmp_path / "val.h5", []))

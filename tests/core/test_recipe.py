@@ -51,6 +51,10 @@ def test_json_is_canonical_and_comes_back():
             "augment.resize.maxx: unknown key (did you mean 'max'?)",
         ),
         (
+            '{"lr":1,"augment":{"resize":{"kind":"long-side","resized-crop":8}}}',
+            "augment.resize.resized-crop: unknown key (known: kind, max)",
+        ),
+        (
             '{"lr":1,"augment":{"resize":{"kind":"long-side","max":1}}}',
             "augment.resize.max: input should be greater than or equal to 8, got 1",
         ),

@@ -404,3 +404,48 @@ def test_fingerprint_sees_recipe_seed_code_and_files(tmp_path):
         fingerprint("{}", 0, "c", []),
     ]
     assert len(set(made)) == len(made)
+
+
+class Sum(Learner):
+    """A number whose gradient is the mean of a batch's values; a step of SGD shows it."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = nn.Linear(1, 1, bias=False)
+        self.network.weight.data.zero_()
+        self.steps = []
+
+    def loss(self, batch):
+        return self.network(batch[1][:, None]).mean(), {}
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=1)
+        optimizer.register_step_post_hook(
+            lambda *_: self.steps.append(float(self.network.weight.detach()))
+        )
+        return optimizer
+
+
+@pytest.mark.parametrize("accumulate", [1, 3, 8])
+def test_the_last_step_of_an_epoch_is_of_the_mean_of_its_batches_too(tmp_path, accumulate):
+    """Four batches of two an epoch: of three in a step one is left over, of eight all make one."""
+    learner, values = Sum(), []
+    loss = learner.loss
+    learner.loss = lambda batch: (values.append(float(batch[1].mean())), loss(batch))[1]
+    training = Training(epochs=2, batch_size=2, accumulate=accumulate)
+    fit(
+        learner,
+        Noisy(),
+        training,
+        seed=1,
+        out=tmp_path / "m.safetensors",
+        resume_key="k",
+        workers=0,
+    )
+    expected, at = [], 0.0
+    for epoch in (values[:4], values[4:]):
+        for first in range(0, 4, accumulate):
+            step = epoch[first : first + accumulate]
+            at -= sum(step) / len(step)
+            expected.append(at)
+    assert learner.steps == pytest.approx(expected)

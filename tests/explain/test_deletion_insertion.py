@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from wsss.explain.deletion_insertion import area, blurred, deletion, insertion
 
@@ -100,8 +101,23 @@ def test_blurring_keeps_the_mean_and_takes_the_detail():
     torch.manual_seed(0)
     images = torch.rand(1, 3, 64, 64)
     soft = blurred(images)
-    assert soft.mean().item() == pytest.approx(images.mean().item(), abs=0.01)
-    assert soft.std() < 0.2 * images.std()
+    inside = soft[:, :, 5:-5, 5:-5]
+    assert inside.mean().item() == pytest.approx(images.mean().item(), abs=0.01)
+    assert inside.std() < 0.2 * images.std()
+
+
+def test_blurring_is_by_a_blurred_point_of_11_pixels_and_zeros_around():
+    point = torch.zeros(1, 3, 21, 21)
+    point[:, :, 10, 10] = 1
+    small = np.zeros((11, 11))
+    small[5, 5] = 1
+    found = blurred(point)[0, 0]
+    expected = np.pad(gaussian_filter(small, 5), 5)
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+    np.testing.assert_allclose(blurred(torch.ones(1, 3, 30, 30))[0, 1, 15, 15], 1, rtol=1e-6)
+    assert blurred(torch.ones(1, 3, 30, 30))[0, 1, 0, 0] == pytest.approx(
+        gaussian_filter(small, 5)[5:, 5:].sum()
+    )
 
 
 def test_no_step_is_refused():

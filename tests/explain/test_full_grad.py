@@ -136,14 +136,6 @@ def test_transformers_are_refused_by_name(shake):
     assert found.maps.shape == (6, 32, 32)
 
 
-def test_a_norm_that_uses_the_batch_is_refused(images):
-    network = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.Flatten()
-    )
-    with pytest.raises(UserError, match=r"1 \(BatchNorm2d\)"):
-        full_grad(Classifier(network, "0"), images, [0])
-
-
 def test_functions_without_a_module_show_in_the_sum(images, labels):
     class Gated(nn.Module):
         def __init__(self):

@@ -34,7 +34,7 @@ from wsss.explain.cli import app
 from wsss.explain.deletion_insertion import blurred
 from wsss.explain.extraction import built
 from wsss.explain.gradients import gradients
-from wsss.explain.localization import part_boxes
+from wsss.explain.localization import one_line, part_boxes
 from wsss.explain.maps import psi
 from wsss.explain.peak_iou import PeakIou
 from wsss.explain.pixel_ap import PixelAP
@@ -384,6 +384,23 @@ def test_figures_are_those_of_every_map_and_mask_at_one_size(folder, tmp_path):
     assert read["peak_iou_mean"] == pytest.approx(peak.result().mean.peak / 100)
 
 
+def test_objects_of_which_no_pixel_is_left_have_no_figures_of_pixels(folder, tmp_path):
+    masks = tmp_path / "val.masks.h5"
+    with MaskWriter(masks, Header("masks", "val", CLASSES)) as writer:
+        mask = np.zeros(SIZES[0], np.uint8)
+        mask[1, 1] = 1
+        writer.add("i0", mask)
+    maps = tmp_path / "maps.h5"
+    with MapWriter(maps, Header("maps", "val", CLASSES, '{"method": "cam"}')) as writer:
+        writer.add("i0", SIZES[0], np.array([1]), np.ones((1, 4, 4), np.float32))
+    out = tmp_path / "localization.val.eval.json"
+    run("localization", "--maps", maps, "--masks", masks, "--recipe", '{"side": 16}', "--out", out)
+    read = read_evaluation(out, "val")
+    assert read["metrics"]["pxap"] is read["metrics"]["peak_iou"] is read["peak_iou_mean"] is None
+    assert read["metrics"]["max_box_acc"] is not None and read["pairs"] == 1
+    assert "PxAP –, peak IoU –" in one_line(read)
+
+
 def parts_of_a_share(share):
     """Maps: the class's pixels are 1, and `share` of the image's others, near them, are ½."""
 
@@ -504,6 +521,11 @@ def test_bad_input_is_one_line(folder, tmp_path):
         writer.add("i9", SIZES[0], np.array([1]), np.ones((1, 4, 4), np.float32))
     with pytest.raises(UserError, match=r"val\.h5: no image 'i9', of which .*absent\.h5 has maps"):
         run("metrics", *common, "--maps", absent, *out_files)
+    empty = tmp_path / "empty.h5"
+    with MapWriter(empty, Header("maps", "val", CLASSES, '{"method": "cam"}')):
+        pass
+    with pytest.raises(UserError, match=r"empty\.h5: has maps of no image"):
+        run("metrics", *common, "--maps", empty, *out_files)
     with pytest.raises(UserError, match=r"absent\.h5: no maps of 'i0', which has a mask"):
         localized(folder, absent, tmp_path / "l.eval.json")
     assert not out.exists() and not (tmp_path / "r.csv").exists()

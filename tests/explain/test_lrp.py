@@ -378,6 +378,13 @@ def test_images_do_not_depend_on_each_other(residual, labels, composite, options
         torch.testing.assert_close(together.maps[place], alone.maps[0])
 
 
+def test_images_of_inference_mode_are_taken(residual):
+    with torch.inference_mode():
+        images = pixels(dtype=torch.float32)
+    expected = lrp(of(residual), images.clone(), [0]).maps
+    torch.testing.assert_close(lrp(of(residual), images, [0]).maps, expected)
+
+
 def test_no_class_no_map(residual):
     found = lrp(of(residual), torch.randn(2, 3, 16, 20), torch.zeros(2, 4, dtype=torch.bool))
     assert found.maps.shape == (0, 16, 20) and found.logits.shape == (2, 4)
@@ -467,7 +474,10 @@ def reused(x):
         (nn.GroupNorm(2, 4), r"group_norm in 'odd' \(GroupNorm\)"),
         (nn.Sequential(nn.Identity(), nn.LayerNorm(6)), r"layer_norm in 'odd.1' \(LayerNorm\)"),
         (nn.ConvTranspose2d(4, 4, 2), r"conv_transpose2d in 'odd' \(ConvTranspose2d\)"),
-        (nn.BatchNorm2d(4, track_running_stats=False), r"batch_norm with the batch's own"),
+        (
+            Of(lambda x: F.batch_norm(x, None, None, training=True)),
+            "batch_norm with the batch's own",
+        ),
         (nn.Conv2d(4, 4, 2, padding="same"), "conv2d with more padding on one side"),
         (Of(torch.sin), r"sin in 'odd' \(Of\)"),
         (Of(lambda x: x * x.relu()), "mul of two that depend on the images"),

@@ -46,6 +46,18 @@ def test_the_golden_rows(chunk):
     pd.testing.assert_frame_equal(rows, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_masked_images_have_the_images_type(dtype):
+    seen = []
+
+    def of_any(images):
+        seen.append(images.dtype)
+        return torch.full((len(images), 3), 0.9)
+
+    per_detection(of_any, IMAGES.to(dtype), MAPS, IMAGES_OF, CLASSES_OF)
+    assert set(seen) == {dtype} and len(seen) == 3
+
+
 def test_the_network_never_sees_more_images_than_a_chunk_and_two_passes_a_pair():
     sizes = []
 

@@ -1,10 +1,12 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from wsss.explain.classifier import Classifier
 from wsss.explain.maps import rescale
 from wsss.explain.score_cam import score_cam
+from wsss.nn import folding
 
 
 def masks_of(activations, size, align_corners=False):
@@ -93,3 +95,27 @@ def test_the_chunk_changes_nothing(residual, images, labels, chunk):
     expected = score_cam(classifier, images, labels).maps
     found = score_cam(classifier, images, labels, chunk=chunk).maps
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+class Branching(nn.Module):
+    """Does to tensors what it does not to torch.fx's proxies: a trace shows another network."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6)
+        self.fc = nn.Linear(6, 2)
+
+    def forward(self, x):
+        x = self.convolution(x)
+        if isinstance(x, torch.Tensor):
+            x = x.relu()
+        return self.fc(self.norm(x).mean((2, 3)))
+
+
+def test_batch_norm_is_folded_only_where_logits_stay(images, shake, monkeypatch):
+    classifier = Classifier(shake(Branching()), "norm")
+    assert len(folding._pairs(classifier.network)) == 1
+    found = score_cam(classifier, images, [0, 1])
+    monkeypatch.setattr(folding, "_pairs", lambda _: [])
+    expected = score_cam(classifier, images, [0, 1])
+    torch.testing.assert_close(found.maps, expected.maps, rtol=0, atol=0)

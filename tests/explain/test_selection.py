@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from jaxtyping import TypeCheckError
@@ -15,7 +16,8 @@ LOGITS = torch.tensor([[3.0, -1.0, 0.2], [-2.0, -1.0, -3.0]])
 def test_a_number_selects_what_is_detected_above_it():
     assert select(0.5, LOGITS).tolist() == [[True, False, True], [False, False, False]]
     assert select(0.6, LOGITS).tolist() == [[True, False, False], [False, False, False]]
-    assert not select(1, LOGITS).any()
+    assert not select(1.0, LOGITS).any()
+    assert torch.equal(select(np.float32(0.6), LOGITS), select(0.6, LOGITS))
 
 
 def test_a_probability_of_exactly_the_threshold_is_none():
@@ -29,6 +31,14 @@ def test_indices_select_a_class_of_every_image():
 def test_a_boolean_tensor_is_taken_as_it_is():
     given = torch.tensor([[False, True, False], [True, False, False]])
     assert torch.equal(select(given, LOGITS), given)
+    assert torch.equal(select(given.numpy(), LOGITS), given)
+    assert torch.equal(contrasted(given.numpy(), None, LOGITS), given)
+
+
+@pytest.mark.parametrize("wrong", [3, 1, -0.5, 1.5, True, [True, False, True], [0, np.True_]])
+def test_neither_a_class_nor_booleans_are_taken_for_another_thing(wrong):
+    with pytest.raises(ValueError, match=r"one class's index in a list|give booleans as a"):
+        select(wrong, LOGITS)
 
 
 @pytest.mark.parametrize("wrong", [[3], [-1], torch.ones(3, 2, dtype=torch.bool)])
@@ -161,3 +171,35 @@ def test_weighted_sums_of_half_precision_are_float32(residual, images):
     assert found.maps.dtype == torch.float32
     expected = torch.einsum("nk,nkhw->nhw", weights, half.activations.float())
     torch.testing.assert_close(found.maps, expected)
+
+
+def test_a_map_with_nan_is_nan_and_constant_ones_are_zero():
+    maps = torch.ones(3, 2, 2)
+    maps[0, 0, 0] = float("nan")
+    maps[1, 0, 0] = 3
+    found = psi(maps)
+    assert found[0].isnan().all() and found[1].tolist() == [[1, 0], [0, 0]]
+    assert not found[2].any()
+
+
+def test_batch_norm_without_running_statistics_is_refused_by_name():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
+    with pytest.raises(UserError, match="'1' has no running statistics"):
+        Classifier(network, "0")
+
+
+class Ends(nn.Module):
+    def __init__(self, end):
+        super().__init__()
+        self.maps, self.end = nn.Conv2d(3, 4, 3), end
+
+    def forward(self, x):
+        return self.end(self.maps(x).mean((2, 3)))
+
+
+def test_what_a_network_gives_must_be_logits(images):
+    with pytest.raises(UserError, match="the network gives dict, no logits"):
+        Classifier(Ends(lambda x: {"out": x}), "maps").see(images)
+    classifier = Classifier(Ends(torch.sigmoid), "maps")
+    with pytest.warns(UserWarning, match="leave out the network's last sigmoid"):
+        classifier.see(images)

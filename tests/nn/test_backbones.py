@@ -293,6 +293,40 @@ def test_a_file_without_weights_is_refused(tmp_path, content):
         load_weights(build_trunk(TINY), tmp_path / "w.pth")
 
 
+def broken(path, kind):
+    old = {"_use_new_zipfile_serialization": False}
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("hello")
+    elif kind in ("1", "1000"):
+        torch.save({"conv1.weight": torch.rand(64, 3, 7, 7)}, path, **old)
+        path.write_bytes(path.read_bytes()[: int(kind)])
+    elif kind == "a list":
+        torch.save({"state_dict": [1, 2]}, path)
+    elif kind == "a number":
+        torch.save({"conv1.weight": torch.rand(1), 3: torch.rand(1)}, path)
+    else:
+        torch.save({"conv1.weight": torch.tensor([1.0, float(kind)])}, path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        *((kind, "not a readable weights file") for kind in ("empty", "text", "1", "1000")),
+        ("a list", "no weights in it"),
+        ("a number", "no weights in it"),
+        ("nan", "'conv1.weight' has values that are not finite"),
+        ("inf", "'conv1.weight' has values that are not finite"),
+    ],
+)
+def test_a_broken_file_is_one_line(tmp_path, kind, says):
+    broken(tmp_path / "w.pth", kind)
+    with pytest.raises(UserError, match=says) as caught:
+        load_weights(build_trunk(TINY), tmp_path / "w.pth")
+    assert "w.pth: " in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_recipe_and_weights_must_agree(tmp_path):
     trunk = build_trunk(TINY)
     with pytest.raises(UserError, match=r"backbone\.weights is null"):

@@ -147,8 +147,17 @@ def test_norms_in_training_are_not_folded_for_a_while_and_kernels_are_made_once(
 def test_what_was_folded_before_stays_so():
     network = built("resnet10t").eval()
     assert fold_batch_norm(network) > 0
+    images, before = torch.randn(2, 3, 64, 64), [vars(m).get("forward") for m in network.modules()]
+    expected = network(images)
     with batch_norm_folded(network):
         assert convolutions(network)[1] == 0
+        found = network(images)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.data.zero_()  # kernels are made once here, too
+        torch.testing.assert_close(network(images), found, rtol=0, atol=0)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert [vars(m).get("forward") for m in network.modules()] == before
     assert convolutions(network)[1] == 0
     assert fold_batch_norm(network) == 0
 
@@ -166,4 +175,16 @@ def test_a_network_with_hooks_is_left_alone_for_a_while():
 def test_a_module_whose_forward_somebody_replaced_is_left_alone():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
     network[1].forward = lambda x: x
+    assert fold_batch_norm(network) == 0
+
+
+class Doubled(nn.BatchNorm2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def test_a_batch_norm_that_does_something_else_is_left_alone():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), Doubled(4)).eval()
+    with batch_norm_folded(network):
+        assert convolutions(network) == (1, 1)
     assert fold_batch_norm(network) == 0

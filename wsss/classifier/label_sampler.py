@@ -16,9 +16,10 @@ FOCAL_GAMMA, FOCAL_DECAY = 2.0, 0.9
 class LabelSampler(nn.Module):
     """Draws one present class r of each image, for all processes that share a batch.
 
-    random: uniform. balanced: p ∝ 1 / max(1, times drawn). least-chosen: one of those drawn least
-    often. Both count image by image. focal: p ∝ F_c, a running mean of how wrong the ordinary
-    classifier was about class c on erased images. What it counts travels in checkpoints.
+    random: uniform. balanced: p ∝ 1 / (1 + times drawn), as P-NOC's code counts. least-chosen: one
+    of those drawn least often. Both count image by image. focal: p ∝ F_c, a running mean of how
+    wrong the ordinary classifier was about class c on erased images. What it counts travels in
+    checkpoints.
     """
 
     drawn: Tensor
@@ -80,7 +81,7 @@ class LabelSampler(nn.Module):
                 chosen.append(0)
                 continue
             if self.strategy == "balanced":
-                weights = row / drawn.clamp(min=1)
+                weights = row / (1 + drawn)
             else:
                 weights = (row & (drawn == drawn[row].min())).float()
             chosen.append(int(weights.multinomial(1)))

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import (
     MultilabelAveragePrecision,
     MultilabelF1Score,
     MultilabelPrecision,
     MultilabelRecall,
+    MultilabelStatScores,
 )
+from torchmetrics.metric import CompositionalMetric
 
 from wsss.classifier.mixing import mix_batch
 from wsss.classifier.recipe import ClassifierRecipe
@@ -72,15 +75,29 @@ class ClassifierLearner(Learner):
 
 
 def _metrics(classes: int) -> MetricCollection:
-    """Macro over classes. mAP keeps an epoch's scores: binning them takes a matrix of gigabytes
-    where torch's deterministic algorithms are on.
+    """Means over the classes that some image shows. mAP keeps an epoch's scores: binning them takes
+    a matrix of gigabytes where torch's deterministic algorithms are on.
     """
+    kinds = {
+        "mAP": MultilabelAveragePrecision,
+        "F1": MultilabelF1Score,
+        "precision": MultilabelPrecision,
+        "recall": MultilabelRecall,
+    }
     return MetricCollection(
-        {
-            "mAP": MultilabelAveragePrecision(classes),
-            "F1": MultilabelF1Score(classes),
-            "precision": MultilabelPrecision(classes),
-            "recall": MultilabelRecall(classes),
-        },
+        {name: _of_shown(kind, classes) for name, kind in kinds.items()},
         compute_groups=False,  # shared states do not survive Lightning's resets
     )
+
+
+def _of_shown(kind: type[Metric], classes: int) -> CompositionalMetric:
+    """A metric of each class, averaged. Not validating, torchmetrics takes a single class, too."""
+    options = {"average": "none", "validate_args": False}
+    each, counts = kind(classes, **options), MultilabelStatScores(classes, **options)
+    return CompositionalMetric(_mean_of_shown, each, counts)
+
+
+def _mean_of_shown(values: Float[Tensor, "*c"], counts: Int[Tensor, "c 5"]) -> Float[Tensor, ""]:
+    """Over classes with a positive label, the last count; 0 without any. One class has no axis."""
+    shown = counts[:, 4] > 0
+    return torch.where(shown, values, 0).sum() / shown.sum().clamp(min=1)

@@ -151,4 +151,6 @@ def _held_out(recipe: ClassifierRecipe, images: Path, classes: tuple[str, ...]) 
         raise UserError(
             f"{images}: its classes are not those of the training images; prepare both again"
         )
+    if not len(held_out):
+        raise UserError(f"{images}: holds no image to validate by; list some, or leave it out")
     return held_out

@@ -68,9 +68,10 @@ def explain(error: ValidationError, model: Any) -> list[tuple[tuple[str, ...], s
     """
     lines = []
     for item in error.errors():
-        path, fields, members = _user_path(item["loc"], model)
+        unknown = item["type"] == "extra_forbidden"
+        path, fields, members = _user_path(item["loc"], model, unknown)
         message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
+        if unknown:
             message = f"unknown key{did_you_mean(path[-1], fields)}"
         elif item["type"] == "missing":
             message = "missing; give it a value"
@@ -98,15 +99,21 @@ def _literals(members: list[type[BaseModel]], key: str) -> list[str]:
     return [word for annotation in annotations for word in get_args(annotation)]
 
 
-def _user_path(loc: tuple, model: Any) -> tuple[tuple[str, ...], list[str], list[type[BaseModel]]]:
+def _user_path(
+    loc: tuple, model: Any, ends_in_key: bool
+) -> tuple[tuple[str, ...], list[str], list[type[BaseModel]]]:
     """`loc` without pydantic's union tags, the keys known where its last part stands, and the
-    models that may stand below it."""
+    models that may stand below it.
+
+    ends_in_key: its last part is a key of the user's, though it may be spelled like a tag.
+    """
     path: list[str] = []
     members = _models(model)
     fields: list[str] = []
-    for part in map(str, loc):
+    for i, part in enumerate(map(str, loc)):
         fields = sorted({name for member in members for name in member.model_fields})
-        if part not in fields and part in _tags(members):
+        key = part in fields or (ends_in_key and i == len(loc) - 1)
+        if not key and part in _tags(members):
             members = [m for m in members if part in _tags([m])]
             continue
         path.append(part)

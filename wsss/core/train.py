@@ -80,7 +80,10 @@ class Learner(L.LightningModule):
             )
         shown = {"loss": loss.detach(), **logs}
         self.log_dict(shown, on_step=False, on_epoch=True, prog_bar=True, sync_dist=ranks() > 1)
-        return loss
+        # Lightning divides by all batches of a step, of which an epoch's last may have fewer.
+        whole = self.trainer.accumulate_grad_batches
+        left = batches - index // whole * whole
+        return loss if left >= whole else loss * (whole / left)
 
 
 def fingerprint(recipe: str, seed: int, code: str, inputs: Sequence[Path]) -> str:

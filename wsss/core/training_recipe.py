@@ -45,7 +45,11 @@ class Training(Recipe):
 
     epochs: int = Field(15, ge=1)
     batch_size: int = Field(16, ge=1)
-    accumulate: int = Field(1, ge=1, description="Batches whose mean gradient makes one step.")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="Batches whose mean gradient makes one step; an epoch's last may have fewer.",
+    )
     precision: Literal["32", "bf16"] = Field("32", description="bf16: autocast to bfloat16.")
     optimizer: Optimizer = Optimizer()
     ema: Ema | None = Field(None, description="null: the weights as they are.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -37,7 +38,8 @@ class Classifier:
     >>> swin = timm.create_model("swin_tiny_patch4_window7_224")
     >>> classifier = Classifier(swin, "norm", linear="head.fc", channels_last=True)
 
-    Raises UserError for names that the network has not.
+    Raises UserError for names that the network has not, and for BatchNorm without running
+    statistics, by which images depend on each other.
     """
 
     def __init__(
@@ -59,6 +61,12 @@ class Classifier:
             kind = type(self._linear).__name__
             raise UserError(f"'{linear}' is a {kind}, no nn.Linear; leave linear out")
         self._channels_last = channels_last
+        for name, module in network.named_modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
+                raise UserError(
+                    f"'{name}' has no running statistics, so that an image's logits depend on the "
+                    "others of its batch; give it track_running_stats=True"
+                )
         self._checked = False
 
     @classmethod
@@ -122,15 +130,26 @@ class Classifier:
             handle.remove()
         if not kept:
             raise UserError(f"'{self.layer}' does not run in a pass; name another layer")
-        if self._linear is not None and not self._checked:
-            self._require_linear_of_means(kept[0].detach(), logits)
+        if not self._checked:
+            if self._linear is not None:
+                self._require_linear_of_means(kept[0].detach(), logits)
+            if logits.numel() > 1 and logits.min() >= 0 and logits.max() <= 1:
+                warnings.warn(
+                    "all logits are in [0, 1]: if these are probabilities, leave out the network's "
+                    "last sigmoid or softmax",
+                    stacklevel=2,
+                )
             self._checked = True
         return Seen(kept[0], logits)
 
     def logits(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c"]:
         """The network's logits alone."""
         output = self.network(images)
-        return output[-1] if isinstance(output, tuple) else output
+        logits = output[-1] if isinstance(output, tuple) else output
+        if not isinstance(logits, Tensor):
+            kind = type(logits).__name__
+            raise UserError(f"the network gives {kind}, no logits; wrap it so that it gives these")
+        return logits
 
     def _require_likely_layout(self, maps: Sequence[int], images: Sequence[int]) -> None:
         """UserError for maps of the images' proportions only if their channels are elsewhere.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
+from torch.nn import functional as F
 
 from wsss.explain.metrics import Probabilities
 
@@ -65,8 +65,18 @@ def insertion(
 
 
 def blurred(images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
-    """A Gaussian of σ = 5 pixels on 11 × 11, as RISE's but for the border, which is mirrored."""
-    return gaussian_blur(images, [11, 11], [5.0, 5.0])
+    """By the kernel of RISE's code: a point of 11 × 11 pixels under a Gaussian of σ = 5.
+
+    The point's image is mirrored at the borders of these 11 pixels and so is nearly flat, 0.0088 in
+    the middle and 0.0077 in a corner. Beyond the image's border there is 0, the mean colour.
+    """
+    t = np.arange(-20, 21)
+    gaussian = np.exp(-(t**2) / (2 * 5**2))
+    place = (5 + t) % 22
+    mirrored = np.bincount(np.minimum(place, 21 - place), gaussian / gaussian.sum())
+    kernel = torch.from_numpy(mirrored).to(images).expand(3, 1, -1)
+    down = F.conv2d(images, kernel[..., None], padding=(5, 0), groups=3)
+    return F.conv2d(down, kernel[:, :, None], padding=(0, 5), groups=3)
 
 
 def area(curves: Float64[np.ndarray, "n points"]) -> Float64[np.ndarray, " n"]:

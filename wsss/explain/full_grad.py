@@ -181,7 +181,7 @@ def _bias(module: nn.Module) -> Tensor | None:
         for norm in _behind(module):
             bias = _through(norm, 0 if bias is None else bias)
         return None if bias is None else bias[:, None, None]
-    if isinstance(module, _BatchNorm) and module.running_mean is not None:
+    if isinstance(module, _BatchNorm):
         bias = _through(module, 0)
         return bias if isinstance(module, nn.BatchNorm1d) else bias[:, None, None]
     return None
@@ -201,7 +201,7 @@ def _require_piecewise_affine(network: nn.Module) -> None:
     wrong = [
         f"{name} ({type(module).__name__})"
         for name, module in network.named_modules()
-        if _has_own_work(module) and not _is_exact(module)
+        if _has_own_work(module) and not isinstance(module, _EXACT)
     ]
     if wrong:
         rest = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
@@ -214,12 +214,6 @@ def _require_piecewise_affine(network: nn.Module) -> None:
 
 def _has_own_work(module: nn.Module) -> bool:
     return isinstance(module, _BatchNorm) or not any(module.children())
-
-
-def _is_exact(module: nn.Module) -> bool:
-    if isinstance(module, _BatchNorm):
-        return module.running_mean is not None  # else it divides by the batch's deviation
-    return isinstance(module, _EXACT)
 
 
 def _require_complete(terms: dict[str, Tensor], logits: Float[Tensor, " n"]) -> None:

@@ -123,13 +123,18 @@ def _percentiles(
     return (value,)
 
 
-def _tried(percentile: float, boxes: BoxAccuracies, peak: PeakIou) -> dict[str, float]:
+def _tried(percentile: float, boxes: BoxAccuracies, peak: PeakIou) -> dict[str, float | None]:
     return {
         "percentile": percentile,
         "max_box_acc": boxes.max_box_acc / 100,
         "max_box_acc_v2": boxes.max_box_acc_v2 / 100,
-        "peak_iou": peak.result().pooled.peak / 100,
+        "peak_iou": _known(peak.result().pooled.peak / 100),
     }
+
+
+def _known(value: float) -> float | None:
+    """None where no pixel of an object is left at recipe.side², so that there is nothing to say."""
+    return None if math.isnan(value) else float(value)
 
 
 def part_boxes(inside: Bool[np.ndarray, "h w"]) -> Int64[np.ndarray, "n 4"]:
@@ -190,15 +195,15 @@ def _document(
         "commit": commit(),
         "recipe": None,
         "localization": recipe.model_dump(mode="json"),
-        "metrics": {k: None if math.isnan(v) else float(v) for k, v in metrics.items()},
+        "metrics": {name: _known(value) for name, value in metrics.items()},
         "thresholds": {
             "max_box_acc": accuracy.threshold,
             "max_box_acc_v2": dict(
                 zip(map(str, DELTAS), accuracy.thresholds_v2.tolist(), strict=True)
             ),
-            "peak_iou_mean": peak.mean.threshold,
+            "peak_iou_mean": _known(peak.mean.threshold),
         },
-        "peak_iou_mean": peak.mean.peak / 100,
+        "peak_iou_mean": _known(peak.mean.peak / 100),
         "fixed": None,
         "curve": None,
     }
@@ -206,7 +211,11 @@ def _document(
 
 def one_line(read: dict[str, Any]) -> str:
     """The figures in %, for the log."""
-    names = {"max_box_acc": "MaxBoxAcc", "max_box_acc_v2": "MaxBoxAccV2", "pxap": "PxAP"}
-    shown = ", ".join(f"{label} {100 * read['metrics'][key]:.1f}" for key, label in names.items())
-    peak = 100 * read["metrics"]["peak_iou"]
-    return f"{shown}, peak IoU {peak:.1f} over {read['pairs']} objects' classes"
+    names = {"max_box_acc": "MaxBoxAcc", "max_box_acc_v2": "MaxBoxAccV2"}
+    names |= {"pxap": "PxAP", "peak_iou": "peak IoU"}
+    values = {label: read["metrics"][key] for key, label in names.items()}
+    shown = ", ".join(
+        f"{label} {'–' if value is None else f'{100 * value:.1f}'}"
+        for label, value in values.items()
+    )
+    return f"{shown} over {read['pairs']} objects' classes"

@@ -69,10 +69,10 @@ def lrp(
     )
     if chosen_rules.first is not None:
         _require_within(images, low, high)
-    pixels = images.detach().requires_grad_()
     network = classifier.network
     no_autocast = torch.autocast(images.device.type, enabled=False)
     with still(network), torch.enable_grad(), no_autocast:
+        pixels = images.detach().clone().requires_grad_()
         propagation = Propagation(network, pixels, chosen_rules)
         logits = _logits(classifier, propagation, pixels)
         if chosen_rules.first is not None and not propagation.first_seen:

@@ -46,11 +46,14 @@ def weighted(seen: Seen, chosen: Bool[Tensor, "b c"], weights: Float[Tensor, "n 
 
 
 def rescale(maps: Float[Tensor, "*n h w"]) -> Float[Tensor, "*n h w"]:
-    """Each map to [0, 1]: (m − min) / (max − min), 0 for a constant one; in float32 at least."""
+    """Each map to [0, 1]: (m − min) / (max − min), 0 for a constant one; in float32 at least.
+
+    A map with a NaN is NaN everywhere, which nothing takes for a map.
+    """
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     maps = maps - maps.amin((-2, -1), keepdim=True)
     highest = maps.amax((-2, -1), keepdim=True)
-    return torch.where(highest > 0, maps / highest.clamp(min=torch.finfo(maps.dtype).tiny), 0)
+    return torch.where(highest == 0, 0, maps / highest.clamp(min=torch.finfo(maps.dtype).tiny))
 
 
 def psi(maps: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:

@@ -63,6 +63,8 @@ def mask_and_score(
         return classifier.logits(x).sigmoid()
 
     found, curves = [], []
+    if not len(explained):
+        raise UserError(f"{maps[0]}: has maps of no image; explain some")
     size = made.batch_size if made.side else 1
     with torch.inference_mode():
         for start in progress(range(0, len(explained), size), total=-(-len(explained) // size),

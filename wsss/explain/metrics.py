@@ -64,8 +64,8 @@ def per_detection(
     for first in range(0, len(pairs), chunk):
         part = pairs[first : first + chunk]
         x, mask = images[images_of[part]], maps[part][:, None]
-        kept.append(probabilities(x * mask).cpu().double())
-        rest.append(probabilities(x * (1 - mask)).cpu().double())
+        kept.append(probabilities(x * mask.to(x.dtype)).cpu().double())
+        rest.append(probabilities(x * (1 - mask).to(x.dtype)).cpu().double())
     y, o, complement = y[of], torch.cat(kept), torch.cat(rest)
     number, detected = torch.arange(len(of)), y > detection
     dropped, retained = _drop(y, o), _drop(y, complement)

@@ -103,6 +103,8 @@ class Lrp(Explanation):
     composite: Literal["epsilon", "epsilon-plus", "epsilon-gamma-box", "alpha2-beta1"] = Field(
         "epsilon-plus", description="Which rule is for which layer."
     )
+    epsilon: float = Field(1e-6, ge=0, description="ε of linear layers, and of all in `epsilon`.")
+    gamma: float = Field(0.25, ge=0, description="γ of convolutions in `epsilon-gamma-box`.")
 
     @model_validator(mode="after")
     def _bounded(self) -> Lrp:

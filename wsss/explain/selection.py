@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -21,7 +23,8 @@ class Decided(NamedTuple):
 
 
 # Detected above this probability; given (image-level labels); or these ids, of every image.
-Selection = float | int | Bool[Tensor, "_b _c"] | Sequence[int] | Decided
+Labels = Bool[Tensor, "_b _c"] | Bool[np.ndarray, "_b _c"]
+Selection = float | int | np.floating | Labels | Sequence[int] | Decided
 
 DETECTED = 0.5
 
@@ -30,13 +33,20 @@ def select(selection: Selection, logits: Float[Tensor, "b c"]) -> Bool[Tensor, "
     """True where a class of an image is selected.
 
     selection: a number δ: the classes that the classifier detects, σ(logit) > δ, right or wrong;
-    a boolean tensor: as it says, such as ground truth; indices from 0: these, of every image.
-    Raises ValueError for a tensor of another shape, or indices out of range.
+    a boolean tensor or array: as it says, such as ground truth; indices from 0: these, of every
+    image.
+    Raises ValueError for δ outside [0, 1], a tensor of another shape, or indices out of range.
     """
     if isinstance(selection, Decided):
         return selection.selected
-    if isinstance(selection, int | float):
-        return logits.sigmoid() > selection
+    if isinstance(selection, Real):
+        if not 0 <= selection <= 1 or (isinstance(selection, int) and selection):
+            raise ValueError(
+                f"selection is {selection}; give a probability, or one class's index in a list"
+            )
+        return logits.sigmoid() > float(selection)
+    if isinstance(selection, np.ndarray):
+        selection = torch.from_numpy(selection)
     if isinstance(selection, Tensor):
         if selection.shape != logits.shape or selection.dtype != torch.bool:
             raise ValueError(
@@ -46,6 +56,8 @@ def select(selection: Selection, logits: Float[Tensor, "b c"]) -> Bool[Tensor, "
         return selection.to(logits.device)
     chosen = torch.zeros_like(logits, dtype=torch.bool)
     for index in selection:
+        if isinstance(index, bool | np.bool_):
+            raise ValueError("a list holds indices of classes; give booleans as a (B, C) tensor")
         if not 0 <= index < logits.shape[1]:
             raise ValueError(f"no class {index}; there are {logits.shape[1]}, from 0")
         chosen[:, index] = True
@@ -63,7 +75,7 @@ def contrasted(
     if contrast is None:
         if isinstance(selection, Decided):
             return selection.contrasted
-        contrast = selection if isinstance(selection, int | float | Tensor) else DETECTED
+        contrast = DETECTED if isinstance(selection, Sequence) else selection
     return select(contrast, logits)
 
 

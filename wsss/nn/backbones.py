@@ -8,7 +8,7 @@ from pathlib import Path
 
 import timm
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from timm.models import FeatureInfo, FeatureListNet
 from torch import nn
@@ -267,14 +267,17 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{path}: not a readable weights file ({error})") from None
-    except Exception as error:  # torch raises pickle's own error class for refused globals
-        if type(error).__name__ != "UnpicklingError":
-            raise
-        raise UserError(
-            f"{path}: holds more than tensors, refused; save a plain state dict"
-        ) from None
-    if not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    except Exception as error:  # of a broken file torch raises whatever it stumbled over
+        if type(error).__name__ == "UnpicklingError":  # pickle's own class, for refused globals
+            message = "holds more than tensors, refused; save a plain state dict"
+        else:
+            reason = str(error).partition("\n")[0] or "it ends too early"
+            message = f"not a readable weights file ({reason}); download or save it again"
+        raise UserError(f"{path}: {message}") from None
+    tensors = isinstance(state, dict) and all(isinstance(v, torch.Tensor) for v in state.values())
+    if not state or not tensors or not all(isinstance(key, str) for key in state):
         raise UserError(f"{path}: no weights in it; give a state dict")
+    broken = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+    if broken:
+        raise UserError(f"{path}: '{broken[0]}' has values that are not finite; give other weights")
     return state

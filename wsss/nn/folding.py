@@ -9,6 +9,7 @@ from types import MethodType
 
 import torch
 from jaxtyping import Float
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.fx import Node, Tracer
 from torch.nn import functional as F
@@ -41,26 +42,38 @@ def fold_batch_norm(network: nn.Module) -> int:
 
 
 @contextmanager
-def batch_norm_folded(network: nn.Module) -> Iterator[None]:
+def batch_norm_folded(network: nn.Module) -> Iterator[int]:
     """`fold_batch_norm` for a while, for many passes of a network that is somebody else's.
 
-    Kernels are made once, without gradients, for inputs in channels_last. Modules in training mode
-    stay as they are, as does a network with forward hooks, which would see other values meanwhile.
+    Kernels are made once, without gradients, for inputs in channels_last, also those of pairs that
+    `fold_batch_norm` folded before. Modules in training mode stay as they are, as does a network
+    with forward hooks, which would see other values meanwhile. A network that takes another way
+    for tensors than for torch.fx's proxies may give other values: compare once.
+
+    Yields the number of pairs.
     """
-    pairs = []
+    found = {}
     if not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules()):
-        pairs = [pair for pair in _pairs(network) if not pair[1].training]
-    for convolution, norm in pairs:
+        folded = [m for m in network.modules() if hasattr(m, "norm_behind")]
+        found = {m: m.norm_behind[0] for m in folded} | dict(_pairs(network))
+    before = []
+    for convolution, norm in found.items():
+        if norm.training:
+            continue
+        before += [(module, vars(module).get("forward")) for module in (convolution, norm)]
         with torch.no_grad():
             kernel, shift = _kernel(convolution, norm)
         kernel = kernel.contiguous(memory_format=torch.channels_last)
         convolution.forward = partial(_convolve_with, convolution, kernel, shift)
         norm.forward = MethodType(_activate, norm)
     try:
-        yield
+        yield len(before) // 2
     finally:
-        for convolution, norm in pairs:
-            del convolution.forward, norm.forward
+        for module, forward in before:
+            if forward is None:
+                del module.forward
+            else:
+                module.forward = forward
 
 
 def _pairs(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
@@ -83,6 +96,7 @@ def _pairs(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
         once = targets.count(node.target) == targets.count(before.target) == 1
         own = not any("forward" in vars(module) for module in (convolution, norm))
         plain = type(convolution) is nn.Conv2d and convolution.padding_mode == "zeros"
+        plain &= type(norm).forward in (nn.BatchNorm2d.forward, BatchNormAct2d.forward)
         if plain and once and own:
             pairs.append((convolution, norm))
     return pairs
