@@ -108,7 +108,9 @@ def read_rows(path: Path) -> pd.DataFrame:
     Raises UserError for a file that is no such table.
     """
     try:
-        rows = pd.read_csv(path, converters={"image": str})  # "NA" is a name, too
+        # "NA" is a name, too.
+        blank = {name: [""] for name in (*COLUMNS, *AREAS) if name != "image"}
+        rows = pd.read_csv(path, dtype={"image": str}, keep_default_na=False, na_values=blank)
     except (OSError, ValueError) as error:
         line = str(error).partition("\n")[0]
         raise UserError(f"{path}: no table of detections ({line}); make it again") from None
