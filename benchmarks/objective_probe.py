@@ -1,14 +1,14 @@
 """What the terms of the objectives could teach a trained classifier: evidence, not speed.
 
 python benchmarks/objective_probe.py --model model.safetensors --images train.h5 \
-    --masks train.masks.h5 [--count 80] [--crop 256]
+    --masks train.masks.h5 [--count 80] [--crop 256] [--judge ordinary/model.safetensors]
 
 Three tables, on images with one label (true masks are looked at here, never in a training):
 
 1. Erasing: what the classifier, as its own ordinary classifier, still sees of the class when parts
-   of the image are erased. If the soft mask's row is far above the hard masks', the term asks for
-   stronger maps; if the hard masks' rows are as low as the true mask's, it cannot ask for larger
-   ones.
+   of the image are erased; with --judge what another one sees, the parts being the model's (and
+   this table only). If the soft mask's row is far above the hard masks', the term asks for stronger
+   maps; if the hard masks' rows are as low as the true mask's, it cannot ask for larger ones.
 2. Tiles: κ, the mean difference between the maps of image and tiles at positive classes, in units
    of the mean positive logit. Re-merging with weight α pulls the logits z down until
    2 (1 − σ(z)) = α κ (image and tiles are classified), so α κ above 1 takes them to nothing.
@@ -42,10 +42,17 @@ CRITERION = Criterion(0.0)
 
 
 @torch.inference_mode()
-def erasing(trained: TrainedCamNetwork, images: ImageReader, masks: MaskReader, count: int) -> None:
+def erasing(
+    trained: TrainedCamNetwork,
+    judge: CamNetwork,
+    images: ImageReader,
+    masks: MaskReader,
+    count: int,
+) -> None:
     """Table 1."""
-    network = trained.network.eval()
+    network, judge = trained.network.eval(), judge.eval()
     rows: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    shares: dict[str, list[float]] = defaultdict(list)
     alone = [name for name in masks.ids if images[name].labels.sum() == 1]
     for name in np.random.default_rng(0).permutation(alone)[:count]:
         record, truth = images[str(name)], masks[str(name)]
@@ -68,14 +75,17 @@ def erasing(trained: TrainedCamNetwork, images: ImageReader, masks: MaskReader, 
             **{f"true mask × {s:g}": erase_softly(x, s * inside) for s in (0.5, 0.9, 1.0)},
             "everything": torch.zeros_like(x),
         }
+        shares["ψ"].append(psi.mean().item())
+        shares["true mask"].append(inside.mean().item())
         for erased, image in seen.items():
-            logits = network(image).logits
+            logits = judge(image).logits
             loss = CRITERION(logits, without(labels, r))
             rows[erased].append((loss.item(), logits[0, r].item()))
     print("| erased | loss against y∖{r} | logit of r | r is seen |\n|---|---:|---:|---:|")
     for erased, found in rows.items():
         loss, logit = np.array(found).T
         print(f"| {erased} | {loss.mean():.3f} | {logit.mean():.2f} | {(logit > 0).mean():.0%} |")
+    print("mean:", ", ".join(f"{name} {np.mean(found):.2f}" for name, found in shares.items()))
 
 
 def terms(network: CamNetwork, x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -137,6 +147,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--masks", type=Path, required=True)
+    parser.add_argument("--judge", type=Path, help="Another classifier, for the first table.")
     parser.add_argument("--count", type=int, default=80)
     parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--batch", type=int, default=16)
@@ -147,8 +158,10 @@ def main() -> None:
     trained = load_cam_network(arguments.model)
     print(json.dumps({"model": str(arguments.model), "backbone": trained.backbone.name}))
     with ImageReader(arguments.images) as images, MaskReader(arguments.masks) as masks:
-        erasing(trained, images, masks, arguments.count)
-    gradients(trained, arguments.images, arguments.crop, arguments.batch)
+        judge = load_cam_network(arguments.judge or arguments.model).network
+        erasing(trained, judge, images, masks, arguments.count)
+    if arguments.judge is None:
+        gradients(trained, arguments.images, arguments.crop, arguments.batch)
 
 
 if __name__ == "__main__":
