@@ -303,6 +303,8 @@ def played(rank, ranks):
         buffers = learner.named_buffers()
         counts = {key: value.clone() for key, value in buffers if key.endswith(COUNTED)}
         found[name] = {"values": values, "counts": counts}
+        if isinstance(learner, ClassifierLearner):
+            found[name]["scores"] = learner.training_metrics.compute()
     return found
 
 
@@ -332,6 +334,8 @@ def test_two_processes_compute_what_one_does(tmp_path):
         assert torch.equal(one["values"][0], other["values"][0]) == (name == "c2am")
         torch.testing.assert_close(one["counts"], other["counts"], rtol=0, atol=0)
         torch.testing.assert_close(one["counts"], alone["counts"], rtol=1e-4, atol=1e-4)
+        for scores in (one, other):
+            torch.testing.assert_close(scores.get("scores"), alone.get("scores"))
         counted = "erase" in OBJECTIVES.get(name, (0, {}))[1]
         assert len(one["counts"]) == (2 if counted else int(name.startswith("c2am")))
         if counted:

@@ -35,7 +35,7 @@ def test_a_boolean_tensor_is_taken_as_it_is():
     assert torch.equal(contrasted(given.numpy(), None, LOGITS), given)
 
 
-@pytest.mark.parametrize("wrong", [3, 1, -0.5, 1.5, True, [True, False, True], [0, True]])
+@pytest.mark.parametrize("wrong", [0, 3, 1, -0.5, 1.5, True, [True, False, True], [0, True]])
 def test_neither_a_class_nor_booleans_are_taken_for_another_thing(wrong):
     with pytest.raises(ValueError, match=r"one class's index in a list|give booleans as a"):
         select(wrong, LOGITS)

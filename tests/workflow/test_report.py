@@ -94,9 +94,10 @@ def test_a_table_whose_specification_no_command_can_hold(finished):
     data["experiments"] |= dict.fromkeys(names, data["experiments"]["full"])
     data["tables"] = {"wide": {"experiments": names, "columns": columns}}
     finished.write(data)
-    done = finished.snakemake("--cores", "1", "results/tables/wide.md")
+    done = finished.snakemake("--cores", "1", "--printshellcmds", "results/tables/wide.md")
     finished.write(finished.data)
     assert done.returncode == 0, done.stderr
+    assert "bz2:" in done.stdout + done.stderr
     wide = pd.read_csv(finished.folder / "results/tables/wide.csv")
     one = pd.read_csv(finished.folder / "results/tables/stages.csv").query("experiment == 'full'")
     assert len(wide) == 250 * len(one) and len(one) > 4

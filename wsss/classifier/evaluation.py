@@ -16,7 +16,7 @@ from torchmetrics.functional.classification import binary_average_precision
 from wsss.classifier.predict import probabilities
 from wsss.core.command import commit, log, progress
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import FORMAT, VERSION
+from wsss.core.evaluation_file import FORMAT, VERSION, number_or_null
 from wsss.core.store import ImageReader
 from wsss.nn.cam_network import load_cam_network
 
@@ -107,11 +107,13 @@ def figures(
         "map": means["ap"],
         "precision": means["precision"],
         "recall": means["recall"],
-        "micro_f1": _number(_ratio(2 * true.sum(keepdims=True), (p + t).sum(keepdims=True))[0]),
+        "micro_f1": number_or_null(
+            _ratio(2 * true.sum(keepdims=True), (p + t).sum(keepdims=True))[0]
+        ),
         "exact_match": float((positive == labels).all(1).mean()),
     }
     per_class = [
-        {name: _number(v[i]) for name, v in values.items()}
+        {name: number_or_null(v[i]) for name, v in values.items()}
         | {"images": int(t[i]), "predicted_images": int(p[i])}
         for i in range(len(t))
     ]
@@ -146,7 +148,3 @@ def one_line(read: dict[str, Any]) -> str:
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> Float64[np.ndarray, " c"]:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-
-
-def _number(value: float | np.floating) -> float | None:
-    return None if math.isnan(value) else float(value)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,17 @@ def train_threshold(path: Path) -> float:
     if read["split"] is None:
         raise UserError(f"{path}: names no split, but train is needed here; evaluate maps of train")
     return float(value)
+
+
+def number_or_null(value: float) -> float | None:
+    """A figure as JSON has it, where NaN is none: null for what is undefined."""
+    return None if math.isnan(value) else float(value)
+
+
+def in_percent(figures: Mapping[str, float | None]) -> str:
+    """Labelled shares for the log, a dash for what is undefined."""
+    shown = {label: "–" if v is None else f"{100 * v:.1f}" for label, v in figures.items()}
+    return ", ".join(f"{label} {value}" for label, value in shown.items())
 
 
 def kind(read: dict[str, Any]) -> str:

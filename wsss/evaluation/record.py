@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from jaxtyping import Int64
 
 from wsss.core.command import commit, log
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import FORMAT, VERSION
+from wsss.core.evaluation_file import FORMAT, VERSION, number_or_null
 from wsss.core.store import Header
 from wsss.evaluation.measures import Metrics, metrics
 from wsss.evaluation.recipe import EvaluationRecipe
@@ -88,7 +87,7 @@ def document(
 
 def figures(result: Metrics) -> dict[str, float | None]:
     """The summary figures with None for NaN, which JSON does not know."""
-    return {name: _number(value) for name, value in result.summary().items()}
+    return {name: number_or_null(value) for name, value in result.summary().items()}
 
 
 def curve_values(curve: Curve) -> dict[str, list[float | None]]:
@@ -152,7 +151,7 @@ def _per_class(
     names = ("iou", "fp", "fn", "precision", "recall", "f1")
     return [
         {"id": i, "class": name}
-        | {key: _number(float(getattr(result, key)[i])) for key in names}
+        | {key: number_or_null(float(getattr(result, key)[i])) for key in names}
         | {
             "ground_truth_pixels": int(confusion[i].sum()),
             "predicted_pixels": int(confusion[:, i].sum()),
@@ -167,7 +166,3 @@ def one_line(read: dict[str, Any]) -> str:
     at = "" if threshold["value"] is None else f" at threshold {threshold['value']:g}"
     miou = 100 * read["metrics"]["miou"]
     return f"mIoU {miou:.1f} %{at} on {read['images']} images ({threshold['how']})"
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,13 @@ from jaxtyping import Bool, Int64, UInt8
 
 from wsss.core.command import commit, progress
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import FORMAT, VERSION, read_evaluation
+from wsss.core.evaluation_file import (
+    FORMAT,
+    VERSION,
+    in_percent,
+    number_or_null,
+    read_evaluation,
+)
 from wsss.core.images import IGNORE
 from wsss.core.store import MapReader, MapRecord, MaskReader
 from wsss.explain.box_accuracy import DELTAS, BoxAccuracies, BoxAccuracy
@@ -128,13 +133,8 @@ def _tried(percentile: float, boxes: BoxAccuracies, peak: PeakIou) -> dict[str, 
         "percentile": percentile,
         "max_box_acc": boxes.max_box_acc / 100,
         "max_box_acc_v2": boxes.max_box_acc_v2 / 100,
-        "peak_iou": _known(peak.result().pooled.peak / 100),
+        "peak_iou": number_or_null(peak.result().pooled.peak / 100),
     }
-
-
-def _known(value: float) -> float | None:
-    """None where no pixel of an object is left at recipe.side², so that there is nothing to say."""
-    return None if math.isnan(value) else float(value)
 
 
 def part_boxes(inside: Bool[np.ndarray, "h w"]) -> Int64[np.ndarray, "n 4"]:
@@ -195,15 +195,15 @@ def _document(
         "commit": commit(),
         "recipe": None,
         "localization": recipe.model_dump(mode="json"),
-        "metrics": {name: _known(value) for name, value in metrics.items()},
+        "metrics": {name: number_or_null(value) for name, value in metrics.items()},
         "thresholds": {
             "max_box_acc": accuracy.threshold,
             "max_box_acc_v2": dict(
                 zip(map(str, DELTAS), accuracy.thresholds_v2.tolist(), strict=True)
             ),
-            "peak_iou_mean": _known(peak.mean.threshold),
+            "peak_iou_mean": number_or_null(peak.mean.threshold),
         },
-        "peak_iou_mean": _known(peak.mean.peak / 100),
+        "peak_iou_mean": number_or_null(peak.mean.peak / 100),
         "fixed": None,
         "curve": None,
     }
@@ -214,8 +214,4 @@ def one_line(read: dict[str, Any]) -> str:
     names = {"max_box_acc": "MaxBoxAcc", "max_box_acc_v2": "MaxBoxAccV2"}
     names |= {"pxap": "PxAP", "peak_iou": "peak IoU"}
     values = {label: read["metrics"][key] for key, label in names.items()}
-    shown = ", ".join(
-        f"{label} {'–' if value is None else f'{100 * value:.1f}'}"
-        for label, value in values.items()
-    )
-    return f"{shown} over {read['pairs']} objects' classes"
+    return f"{in_percent(values)} over {read['pairs']} objects' classes"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from wsss.core.command import commit, progress
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import FORMAT, VERSION
+from wsss.core.evaluation_file import FORMAT, VERSION, in_percent, number_or_null
 from wsss.core.recipe import parse_json
 from wsss.core.store import ImageReader, MapReader
 from wsss.explain.aggregate import AREAS, SHORT, aggregate, figures
@@ -165,7 +164,7 @@ def _document(
         "seed": seed,
         "commit": commit(),
         "recipe": None,
-        "metrics": {name: _number(value) for name, value in figures(rows).items()},
+        "metrics": {name: number_or_null(value) for name, value in figures(rows).items()},
         "every": json.loads(table.to_json(orient="index", double_precision=15)),
         "fixed": None,
         "curve": None,
@@ -175,11 +174,4 @@ def _document(
 def one_line(read: dict[str, Any]) -> str:
     """The five metrics in %, for the log."""
     values = {name.upper(): read["metrics"][name] for name in SHORT}
-    shown = ", ".join(
-        f"{name} {'–' if value is None else f'{100 * value:.1f}'}" for name, value in values.items()
-    )
-    return f"{shown} over {read['detections']} detections in {read['images']} images"
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+    return f"{in_percent(values)} over {read['detections']} detections in {read['images']} images"

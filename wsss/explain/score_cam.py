@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 import torch
@@ -40,6 +40,7 @@ def score_cam(
     """M_c = Σ_k ω_ck A_k; ω from the logits s_c of x ⊙ H_k, H_k being A_k upsampled to [0, 1].
 
     Masked forward passes are made once for all classes of an image, and for no image without one.
+    With BatchNorm another pass tells whether it may be folded meanwhile.
 
     channels: how many of an image's channels, those of the highest standard deviation over space;
     constant ones, which mask nothing, never; None: all others.
@@ -68,16 +69,17 @@ def score_cam(
     return weighted(seen, chosen, weights)
 
 
+@contextmanager
 def _folded(
     classifier: Classifier, images: Float[Tensor, "b 3 H W"], logits: Float[Tensor, "b c"]
-) -> AbstractContextManager:
-    """The network with BatchNorms folded, unless that changes the logits by more than rounding."""
-    with batch_norm_folded(classifier.network) as pairs:
-        if not pairs:
-            return nullcontext()
-        off = (classifier.logits(images) - logits).abs().max()
-    same = off <= 1e-2 * logits.abs().max()
-    return batch_norm_folded(classifier.network) if same else nullcontext()
+) -> Iterator[None]:
+    """BatchNorms are folded, unless that changes the logits by more than rounding."""
+    with ExitStack() as folding:
+        if folding.enter_context(batch_norm_folded(classifier.network)):
+            off = (classifier.logits(images) - logits).abs().max()
+            if not off <= 1e-2 * logits.abs().max():
+                folding.close()
+        yield
 
 
 def _informative(activations: Float[Tensor, "k h w"], channels: int | None) -> Int[Tensor, " m"]:

@@ -32,7 +32,7 @@ DETECTED = 0.5
 def select(selection: Selection, logits: Float[Tensor, "b c"]) -> Bool[Tensor, "b c"]:
     """True where a class of an image is selected.
 
-    selection: a number δ: the classes that the classifier detects, σ(logit) > δ, right or wrong;
+    selection: a float δ: the classes that the classifier detects, σ(logit) > δ, right or wrong;
     a boolean tensor or array: as it says, such as ground truth; indices from 0: these, of every
     image.
     Raises ValueError for δ outside [0, 1], a tensor of another shape, or indices out of range.
@@ -40,7 +40,7 @@ def select(selection: Selection, logits: Float[Tensor, "b c"]) -> Bool[Tensor, "
     if isinstance(selection, Decided):
         return selection.selected
     if isinstance(selection, Real):
-        if not 0 <= selection <= 1 or (isinstance(selection, int) and selection):
+        if isinstance(selection, int) or not 0 <= selection <= 1:
             raise ValueError(
                 f"selection is {selection}; give a probability, or one class's index in a list"
             )

@@ -125,5 +125,5 @@ def parse(text: str, spec: type[S]) -> S:
     except ValidationError as error:
         lines = [f"--spec: {line}" for _, line in explain(error, spec)]
         raise UserError("\n".join(lines)) from None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError) as error:
         raise UserError(f"--spec: no base64 of bz2 behind {_PACKED} ({error})") from None
