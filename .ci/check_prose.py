@@ -95,7 +95,7 @@ def blocks(path: Path) -> Iterator[tuple[int, list[str]]]:
         if (not stripped or heading or item or table or rule or indented) and block:
             yield first, block
             block = []
-        if not stripped or table and not stripped.startswith("(") or rule or indented:
+        if not stripped or (table and not stripped.startswith("(")) or rule or indented:
             continue
         if not block:
             first = number

@@ -24,9 +24,9 @@ from PIL import Image
 
 from wsss.cam.extraction import extract
 from wsss.cam.recipe import CamRecipe
-from wsss.core.model_file import save_model
+from wsss.core.files.model_file import save_model
+from wsss.core.files.store import Header, ImageReader, ImageRecord, ImageWriter
 from wsss.core.random import generator
-from wsss.core.store import Header, ImageReader, ImageRecord, ImageWriter
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.inference import ready
 from wsss.nn.recipe import Backbone

@@ -34,12 +34,12 @@ from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, ScoreCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
+from wsss.attribution.classifier import Classifier
+from wsss.attribution.maps import Maps, psi, rescale, resize
+from wsss.attribution.methods.grad_cam import grad_cam
+from wsss.attribution.methods.grad_cam_plus_plus import grad_cam_plus_plus
+from wsss.attribution.methods.score_cam import score_cam
 from wsss.core.memory import keep_freed_memory
-from wsss.explain.classifier import Classifier
-from wsss.explain.grad_cam import grad_cam
-from wsss.explain.grad_cam_plus_plus import grad_cam_plus_plus
-from wsss.explain.maps import Maps, psi, rescale, resize
-from wsss.explain.score_cam import score_cam
 
 CLASSES = 20
 IN_AN_IMAGE = (2, 3, 1, 4, 3, 2, 2, 3)  # 2.5 on average, also of the first two

@@ -30,9 +30,9 @@ import torch
 from wsss.classifier.erasing import activation, erase_hard, erase_softly, without
 from wsss.classifier.losses import Criterion
 from wsss.classifier.puzzle import puzzled, re_merge_loss
+from wsss.core.files.store import ImageReader, MaskReader
 from wsss.core.images import decode
 from wsss.core.memory import keep_freed_memory
-from wsss.core.store import ImageReader, MaskReader
 from wsss.nn.cam_network import CamNetwork, TrainedCamNetwork, load_cam_network
 from wsss.nn.datasets import LabelledImages
 from wsss.nn.recipe import Augment, ResizedCrop

@@ -30,11 +30,11 @@ def main() -> None:
     import torch
 
     from wsss.core.memory import keep_freed_memory
-    from wsss.core.optimizer import build_optimizer, parameter_groups
     from wsss.nn.recipe import Backbone, Square
     from wsss.saliency.c2am import C2am
     from wsss.saliency.c2am_learner import C2amLearner
     from wsss.saliency.recipe import C2amAugment, C2amTrain, Hints
+    from wsss.training.optimizer import build_optimizer, parameter_groups
 
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from wsss.core.model_file import save_model
+from wsss.core.files.model_file import save_model
+from wsss.core.files.store import Header, ImageRecord, ImageWriter
 from wsss.core.random import generator
-from wsss.core.store import Header, ImageRecord, ImageWriter
 from wsss.nn.inference import ready
 from wsss.nn.recipe import Backbone
 from wsss.segmentation.learner import SegmentationLearner

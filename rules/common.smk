@@ -7,14 +7,14 @@ import re
 import sys
 from pathlib import Path
 
-from wsss import config as wsss_config
-from wsss import tree
+from wsss.workflow import config as wsss_config
+from wsss.workflow import tree
 from wsss.core import environment
 from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
 from wsss.core.gpu import gpu_required, visible_gpus
 from wsss.core.recipe import canonical_json, did_you_mean
-from wsss.core.run_card_file import read_card
+from wsss.core.files.run_card_file import read_card
 from wsss.data.layout import image_count, source_files
 
 # Jobs run the Python that runs Snakemake, also when its environment is not activated.

@@ -55,7 +55,7 @@ rule explain_metrics:
         gpu=1,
     params:
         recipe=recipe("explain", "metrics"),
-        code=code("wsss.explain.masking", f"{EXPLAIN}/explain.{{split}}.eval.json"),
+        code=code("wsss.explain.metrics.evaluation", f"{EXPLAIN}/explain.{{split}}.eval.json"),
         maps=each("--maps", "maps"),
     message:
         "Mask {wildcards.split} by the maps of {wildcards.explain} and see what drops."
@@ -85,7 +85,7 @@ rule explain_localization:
     params:
         recipe=recipe("explain", "localization"),
         code=code(
-            "wsss.explain.localization", f"{EXPLAIN}/localization.{{split}}.eval.json"
+            "wsss.explain.localization.evaluation", f"{EXPLAIN}/localization.{{split}}.eval.json"
         ),
         maps=each("--maps", "maps"),
         percentile=each("--percentile-from", "percentile"),

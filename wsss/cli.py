@@ -11,7 +11,8 @@ from wsss import __version__
 from wsss.affinity.cli import app as affinity
 from wsss.cam.cli import app as cam
 from wsss.classifier.cli import app as classifier
-from wsss.core.command import run, start_logging
+from wsss.commands.weights import app as weights
+from wsss.core.log import run, start_logging
 from wsss.crf.cli import app as crf
 from wsss.data.cli import app as data
 from wsss.evaluation.cli import app as evaluation
@@ -19,8 +20,7 @@ from wsss.explain.cli import app as explain
 from wsss.report.cli import app as report
 from wsss.saliency.cli import app as saliency
 from wsss.segmentation.cli import app as segmentation
-from wsss.status import app as status
-from wsss.weights import app as weights
+from wsss.workflow.status import app as status
 
 app = typer.Typer(
     name="wsss",
@@ -64,7 +64,7 @@ def schema() -> None:
 
     Example: `wsss schema > config.schema.json`
     """
-    from wsss.schema import schema_text
+    from wsss.workflow.schema import schema_text
 
     typer.echo(schema_text(), nl=False)
 

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from wsss.affinity.recipe import NetworkRecipe
 from wsss.affinity.train import train
+from wsss.core.files.store import Header, ImageRecord, ImageWriter, MapReader, MapWriter, MaskWriter
 from wsss.core.shard import Shard
-from wsss.core.store import Header, ImageRecord, ImageWriter, MapReader, MapWriter, MaskWriter
 from wsss.nn.backbones import build_pyramid
 from wsss.nn.inference import strided
 

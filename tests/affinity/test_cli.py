@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from wsss.affinity.cli import app
-from wsss.core.store import MapReader, MaskReader
+from wsss.core.files.store import MapReader, MaskReader
 
 
 def call(*arguments):

@@ -7,8 +7,7 @@ from PIL import Image
 from wsss.affinity.labels import affinity_label, make_labels, salient_label
 from wsss.affinity.recipe import LabelsRecipe
 from wsss.core.errors import UserError
-from wsss.core.maps import label_indices, upsample
-from wsss.core.store import (
+from wsss.core.files.store import (
     Header,
     ImageReader,
     ImageRecord,
@@ -18,6 +17,7 @@ from wsss.core.store import (
     MapWriter,
     MaskReader,
 )
+from wsss.core.maps import label_indices, upsample
 from wsss.crf.inference import mean_field
 from wsss.crf.pseudo import make_pseudo_masks, pseudo_mask
 from wsss.crf.recipe import CrfRecipe, CrfSettings, PseudoRecipe

@@ -4,7 +4,7 @@ from safetensors.torch import save_file
 
 from wsss.affinity.network import AffinityNet, load_affinity_net
 from wsss.core.errors import UserError
-from wsss.core.model_file import save_model
+from wsss.core.files.model_file import save_model
 from wsss.nn.backbones import build_pyramid, initialise
 from wsss.nn.recipe import Backbone
 

@@ -5,7 +5,7 @@ from safetensors.torch import load_file
 from wsss.affinity.network import AffinityNet, load_affinity_net
 from wsss.affinity.train import AffinityLearner, train
 from wsss.core.errors import UserError
-from wsss.core.store import Header, MaskReader, MaskWriter
+from wsss.core.files.store import Header, MaskReader, MaskWriter
 from wsss.nn.backbones import initialise
 from wsss.nn.datasets import MaskedImages
 from wsss.nn.transforms import TrainTransform

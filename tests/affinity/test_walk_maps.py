@@ -11,8 +11,8 @@ from wsss.affinity.recipe import WalkRecipe
 from wsss.affinity.walk import random_walk
 from wsss.affinity.walk_maps import boundary, walk_maps, walk_record
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, ImageReader, MapReader, MapRecord, MapWriter
 from wsss.core.maps import upsample
-from wsss.core.store import Header, ImageReader, MapReader, MapRecord, MapWriter
 from wsss.nn.inference import ready
 from wsss.nn.transforms import normalise
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from wsss.core.model_file import save_model
-from wsss.core.store import Header, ImageRecord, ImageWriter
+from wsss.core.files.model_file import save_model
+from wsss.core.files.store import Header, ImageRecord, ImageWriter
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.recipe import Backbone
 

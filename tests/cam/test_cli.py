@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from wsss.cam.cli import app
 from wsss.cam.overlay import overlay
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, ImageReader, MapReader, MapWriter
 from wsss.core.images import decode
-from wsss.core.store import Header, ImageReader, MapReader, MapWriter
 
 
 def invoke(*arguments):

@@ -10,9 +10,9 @@ import wsss.cam.extraction as extraction
 from wsss.cam.extraction import extract, normalise_maps
 from wsss.cam.recipe import CamRecipe
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, ImageReader, MapReader, MaskWriter
 from wsss.core.images import decode
 from wsss.core.shard import Shard
-from wsss.core.store import Header, ImageReader, MapReader, MaskWriter
 from wsss.nn.cam_network import load_cam_network
 
 RECIPE = CamRecipe(scales=(0.5, 1.0, 1.5))

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from wsss.classifier.recipe import parse_classifier
-from wsss.core.store import Header, ImageRecord, ImageWriter
+from wsss.core.files.store import Header, ImageRecord, ImageWriter
 
 CLASSES = ("red", "green", "blue")
 

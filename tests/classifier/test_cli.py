@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from wsss.classifier.cli import app
 from wsss.core.errors import UserError
+from wsss.core.files.store import ImageReader
 from wsss.core.images import decode
-from wsss.core.store import ImageReader
 from wsss.nn.cam_network import load_cam_network
 from wsss.nn.transforms import normalise
 

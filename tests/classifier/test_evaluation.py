@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from wsss.classifier.cli import app
 from wsss.classifier.evaluation import average_precision, evaluate, figures
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import CLASSIFIER_METRICS, read_evaluation
-from wsss.core.model_file import save_model
-from wsss.core.store import ImageReader
+from wsss.core.files.evaluation_file import CLASSIFIER_METRICS, read_evaluation
+from wsss.core.files.model_file import save_model
+from wsss.core.files.store import ImageReader
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.recipe import Backbone
 

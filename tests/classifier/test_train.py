@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 import wsss.classifier.train as training
 from wsss.classifier.learner import ClassifierLearner
 from wsss.core.errors import UserError
-from wsss.core.model_file import read_model
+from wsss.core.files.model_file import read_model
 from wsss.nn.backbones import build_trunk
 from wsss.nn.cam_network import load_cam_network
 from wsss.nn.recipe import Backbone
@@ -106,7 +106,7 @@ def test_validation_is_scored_and_changes_no_weights(trained, recipe, images, tm
 
 
 def test_loader_workers_change_nothing(trained, recipe, images, tmp_path, monkeypatch):
-    monkeypatch.setattr("wsss.nn.training.loader_workers", lambda threads: 1)
+    monkeypatch.setattr("wsss.training.to_file.loader_workers", lambda threads: 1)
     assert run(recipe(), images, tmp_path).read_bytes() == trained.read_bytes()
 
 

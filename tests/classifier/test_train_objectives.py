@@ -13,7 +13,7 @@ import torch
 import wsss.classifier.train as training
 from wsss.classifier.learner import ClassifierLearner
 from wsss.core.errors import UserError
-from wsss.core.model_file import read_model
+from wsss.core.files.model_file import read_model
 
 ERASING = {"ordinary": "oc", "erase": {"sampling": "balanced"}}
 OBJECTIVES = {
@@ -190,7 +190,7 @@ def test_a_kill_between_the_last_checkpoint_and_the_model_loses_nothing(
     whole = run(typed, images, oc, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "wsss.nn.training.save_model", lambda *_: (_ for _ in ()).throw(OSError("full"))
+            "wsss.training.to_file.save_model", lambda *_: (_ for _ in ()).throw(OSError("full"))
         )
         with pytest.raises(OSError, match="full"):
             run(typed, images, oc, tmp_path / "late")

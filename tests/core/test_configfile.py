@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wsss.config import parse
 from wsss.core.configfile import load, locate, read_recipe, resolve
 from wsss.core.errors import UserError
+from wsss.workflow.config import parse
 
 
 def write(path: Path, text: str) -> Path:

@@ -56,7 +56,7 @@ def test_a_changed_foundation_counts_where_it_is_imported(package):
 def test_command_lines_and_logging_do_not_count(package):
     before = digest.code_digest("wsss.cam.extraction")
     edited(package, "cam/cli.py", lambda s: s + "\nEXTRA = 1\n")
-    edited(package, "core/command.py", lambda s: s + "\nEXTRA = 1\n")
+    edited(package, "core/log.py", lambda s: s + "\nEXTRA = 1\n")
     assert digest.code_digest("wsss.cam.extraction") == before
 
 

@@ -17,7 +17,7 @@ sys.stdin.read()
 """
 
 WITHOUT = """
-from wsss.core.command import run, start_logging
+from wsss.core.log import run, start_logging
 from wsss.core.gpu import claim_gpu
 
 start_logging(None)

@@ -8,9 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
-from wsss.core.images import decode
-from wsss.core.maps import label_indices, upsample
-from wsss.core.store import (
+from wsss.core.files.store import (
     Header,
     ImageReader,
     ImageRecord,
@@ -21,6 +19,8 @@ from wsss.core.store import (
     MaskReader,
     MaskWriter,
 )
+from wsss.core.images import decode
+from wsss.core.maps import label_indices, upsample
 from wsss.crf.cli import app
 from wsss.crf.inference import mean_field
 from wsss.crf.recipe import CrfRecipe

@@ -9,8 +9,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import ImageReader, MaskReader
 from wsss.core.images import voc_palette
-from wsss.core.store import ImageReader, MaskReader
 from wsss.data.cli import app
 from wsss.data.export import export_masks
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import ImageReader, MaskReader
 from wsss.core.images import decode, palette_png
-from wsss.core.store import ImageReader, MaskReader
 from wsss.data.prepare import prepare_images, prepare_masks
 from wsss.data.recipe import parse
 from wsss.data.toy.scene import generate

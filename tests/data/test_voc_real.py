@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from wsss.core.store import ImageReader, MaskReader
+from wsss.core.files.store import ImageReader, MaskReader
 from wsss.data.prepare import prepare_images, prepare_masks
 from wsss.data.recipe import parse
 

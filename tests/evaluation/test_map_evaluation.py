@@ -5,8 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
-from wsss.core.maps import label_indices, labels_to_ids, upsample
-from wsss.core.store import (
+from wsss.core.files.store import (
     Header,
     ImageRecord,
     ImageWriter,
@@ -15,6 +14,7 @@ from wsss.core.store import (
     MaskReader,
     MaskWriter,
 )
+from wsss.core.maps import label_indices, labels_to_ids, upsample
 from wsss.crf.recipe import CrfRecipe
 from wsss.evaluation import EvaluationRecipe, confusion_matrix, evaluate_maps, metrics
 from wsss.evaluation.cli import app

@@ -7,8 +7,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, MaskWriter
 from wsss.core.images import palette_png
-from wsss.core.store import Header, MaskWriter
 from wsss.evaluation import EvaluationRecipe, evaluate_masks
 from wsss.evaluation.cli import app
 from wsss.evaluation.mask_source import read_ids

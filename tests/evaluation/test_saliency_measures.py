@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from wsss.core.store import Header, MapWriter, MaskWriter
+from wsss.core.files.store import Header, MapWriter, MaskWriter
 from wsss.evaluation import EvaluationRecipe, evaluate_maps
 from wsss.evaluation.saliency_measures import measure, summary
 

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, MapReader, MapWriter, MaskWriter
 from wsss.core.maps import SALIENT, upsample
-from wsss.core.store import Header, MapReader, MapWriter, MaskWriter
 from wsss.evaluation import EvaluationRecipe, evaluate_maps
 from wsss.evaluation.cli import app
 from wsss.evaluation.confusion import confusion_matrix
@@ -50,7 +50,7 @@ def evaluate(files, **recipe):
 
 def by_pixel(files, predict):
     """The mIoU of `predict(maps, saliency)` → index of 0 (background) or of the map + 1."""
-    from wsss.core.store import MaskReader
+    from wsss.core.files.store import MaskReader
     from wsss.evaluation.measures import metrics
 
     maps, saliency, masks = (

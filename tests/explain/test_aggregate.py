@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from wsss.core.errors import UserError
-from wsss.explain.aggregate import (
+from wsss.explain.metrics.aggregate import (
     METRICS,
     aggregate,
     by_class,

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from wsss.explain.box_accuracy import DELTAS, HALF, BoxAccuracy
-from wsss.explain.boxes import find_boxes, iou, score_map
+from wsss.explain.localization.box_accuracy import DELTAS, HALF, BoxAccuracy
+from wsss.explain.localization.boxes import find_boxes, iou, score_map
 
 TRUTH = np.array([[10, 10, 19, 19]])
 

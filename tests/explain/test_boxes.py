@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wsss.explain.boxes import (
+from wsss.explain.localization.boxes import (
     boxes_of_each,
     filled,
     find_boxes,

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from wsss.explain.deletion_insertion import area, blurred, deletion, insertion
+from wsss.explain.metrics.deletion_insertion import area, blurred, deletion, insertion
 
 ZERO = torch.tensor([0])
 

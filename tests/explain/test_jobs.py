@@ -11,12 +11,17 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from wsss.attribution.build import build_method
+from wsss.attribution.classifier import Classifier
+from wsss.attribution.maps import psi
+from wsss.attribution.methods.gradients import gradients
+from wsss.attribution.recipe import AnyExplanation
+from wsss.attribution.smooth import smooth
+from wsss.attribution.tta import tta
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import read_evaluation
-from wsss.core.model_file import save_model
-from wsss.core.random import mix
-from wsss.core.recipe import parse_json
-from wsss.core.store import (
+from wsss.core.files.evaluation_file import read_evaluation
+from wsss.core.files.model_file import save_model
+from wsss.core.files.store import (
     Header,
     ImageRecord,
     ImageWriter,
@@ -25,23 +30,18 @@ from wsss.core.store import (
     MaskReader,
     MaskWriter,
 )
-from wsss.explain.aggregate import aggregate, figures, read_rows
-from wsss.explain.box_accuracy import BoxAccuracy
-from wsss.explain.boxes import resize_boxes, score_map, shares
+from wsss.core.random import mix
+from wsss.core.recipe import parse_json
 from wsss.explain.class_weights import between, correlation
-from wsss.explain.classifier import Classifier
 from wsss.explain.cli import app
-from wsss.explain.deletion_insertion import blurred
-from wsss.explain.extraction import built
-from wsss.explain.gradients import gradients
-from wsss.explain.localization import one_line, part_boxes
-from wsss.explain.maps import psi
-from wsss.explain.peak_iou import PeakIou
-from wsss.explain.pixel_ap import PixelAP
-from wsss.explain.pointing_game import PointingGame
-from wsss.explain.recipe import AnyExplanation
-from wsss.explain.smooth import smooth
-from wsss.explain.tta import tta
+from wsss.explain.localization.box_accuracy import BoxAccuracy
+from wsss.explain.localization.boxes import resize_boxes, score_map, shares
+from wsss.explain.localization.evaluation import one_line, part_boxes
+from wsss.explain.localization.peak_iou import PeakIou
+from wsss.explain.localization.pixel_ap import PixelAP
+from wsss.explain.localization.pointing_game import PointingGame
+from wsss.explain.metrics.aggregate import aggregate, figures, read_rows
+from wsss.explain.metrics.deletion_insertion import blurred
 from wsss.nn.cam_network import CamNetwork, load_cam_network
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
@@ -167,11 +167,11 @@ def test_views_and_noise_are_the_recipes_and_the_seeds(folder):
     def maps(method):
         return psi(method(classifier, x, [0, 2]).maps)
 
-    found = maps(built(recipe, trained.backbone, 7))
+    found = maps(build_method(recipe, trained.backbone, 7))
     smoothed = smooth(gradients, **noise, seed=mix(7, "noise") % 2**63)
     torch.testing.assert_close(found, maps(tta(smoothed, **views)))
     assert not torch.allclose(found, maps(smoothed), atol=0.05)
-    assert not torch.allclose(found, maps(built(recipe, trained.backbone, 8)), atol=0.05)
+    assert not torch.allclose(found, maps(build_method(recipe, trained.backbone, 8)), atol=0.05)
 
 
 @pytest.mark.parametrize("method", ["full-grad", "score-cam", "minmax-grad-cam", "lrp"])

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from wsss.explain.peak_iou import PeakIou
+from wsss.explain.localization.peak_iou import PeakIou
 
 
 def curves(*pairs):

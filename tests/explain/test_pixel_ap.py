@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from wsss.explain.pixel_ap import PixelAP
+from wsss.explain.localization.pixel_ap import PixelAP
 
 
 def ap(*pairs, **options):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from wsss.explain.pointing_game import PointingGame
+from wsss.explain.localization.pointing_game import PointingGame
 
 
 def peak(y, x, size=(50, 60)):

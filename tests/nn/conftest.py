@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wsss.core.store import Header, ImageRecord, ImageWriter
+from wsss.core.files.store import Header, ImageRecord, ImageWriter
 
 
 @pytest.fixture(autouse=True)

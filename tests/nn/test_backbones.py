@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from wsss.core.errors import UserError
-from wsss.core.model_file import save_model
+from wsss.core.files.model_file import save_model
 from wsss.nn.backbones import (
     build_pyramid,
     build_trunk,

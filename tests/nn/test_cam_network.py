@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from wsss.core.errors import UserError
-from wsss.core.model_file import save_model
+from wsss.core.files.model_file import save_model
 from wsss.nn.cam_network import CamNetwork, load_cam_network
 from wsss.nn.head_recipe import Head, KurKernel
 from wsss.nn.recipe import Backbone

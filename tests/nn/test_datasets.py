@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, ImageReader, MaskWriter
 from wsss.core.images import decode
-from wsss.core.store import Header, ImageReader, MaskWriter
 from wsss.nn.datasets import LabelledImages, MaskedImages, loader_workers
 from wsss.nn.recipe import Augment, Backbone, ResizedCrop
 from wsss.nn.transforms import TrainTransform, normalise

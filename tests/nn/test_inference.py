@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from wsss.core.store import ImageReader
+from wsss.core.files.store import ImageReader
 from wsss.nn.inference import augmented_mean, in_order, ready, strided
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 import wsss.report.gallery as gallery
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, ImageRecord, ImageWriter, MapWriter, MaskWriter
 from wsss.core.images import voc_palette
 from wsss.core.maps import SALIENT
-from wsss.core.store import Header, ImageRecord, ImageWriter, MapWriter, MaskWriter
 from wsss.evaluation import EvaluationRecipe, evaluate_maps
 from wsss.report import choose_images, image_miou, make_gallery
 from wsss.report.cli import app

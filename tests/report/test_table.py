@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import CLASSIFIER_METRICS
+from wsss.core.files.evaluation_file import CLASSIFIER_METRICS
 from wsss.report.cli import app
 from wsss.report.render import to_csv, to_latex, to_markdown
 from wsss.report.spec import TableSpec, packed, parse

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from torch import nn
 
+from wsss.core.files.store import Header, ImageRecord, ImageWriter, MapReader, MapWriter
 from wsss.core.random import generator
 from wsss.core.shard import Shard
-from wsss.core.store import Header, ImageRecord, ImageWriter, MapReader, MapWriter
 from wsss.nn.recipe import Backbone, Square
 from wsss.saliency.recipe import C2amAugment, C2amOptimizer, C2amTrain, C2amTraining, Hints
 

@@ -6,9 +6,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import MapReader, MaskReader
 from wsss.core.maps import upsample
 from wsss.core.recipe import canonical_json
-from wsss.core.store import MapReader, MaskReader
 from wsss.saliency.cli import app
 
 from .conftest import tiny

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from wsss.core.store import MapRecord
+from wsss.core.files.store import MapRecord
 from wsss.saliency.hints import STEPS, hint_map, hinted
 
 

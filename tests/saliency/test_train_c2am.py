@@ -8,7 +8,7 @@ from PIL import Image
 from torch.nn import functional
 
 from wsss.core.errors import UserError
-from wsss.core.store import Header, ImageRecord, ImageWriter, MapReader
+from wsss.core.files.store import Header, ImageRecord, ImageWriter, MapReader
 from wsss.nn.recipe import Backbone
 from wsss.saliency import train_c2am
 from wsss.saliency.c2am import C2am, load_c2am

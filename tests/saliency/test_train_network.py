@@ -9,8 +9,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from wsss.core.errors import UserError
-from wsss.core.model_file import read_model
-from wsss.core.store import Header, ImageReader, ImageRecord, ImageWriter, MapReader, MaskWriter
+from wsss.core.files.model_file import read_model
+from wsss.core.files.store import (
+    Header,
+    ImageReader,
+    ImageRecord,
+    ImageWriter,
+    MapReader,
+    MaskWriter,
+)
 from wsss.nn.recipe import Backbone, LongSide
 from wsss.saliency.extraction import extract_network
 from wsss.saliency.network_learner import SaliencyLearner, saliency_loss

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from wsss.core.files.store import Header, ImageRecord, ImageWriter, MaskWriter
 from wsss.core.random import generator
-from wsss.core.store import Header, ImageRecord, ImageWriter, MaskWriter
 from wsss.nn.recipe import Augment, Backbone, LongSide
 from wsss.segmentation.recipe import SegmentationOptimizer, SegmentationTraining, TrainRecipe
 from wsss.segmentation.train import train

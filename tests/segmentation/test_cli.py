@@ -4,7 +4,7 @@ import sys
 
 from typer.testing import CliRunner
 
-from wsss.core.store import MapReader, MaskReader
+from wsss.core.files.store import MapReader, MaskReader
 from wsss.segmentation.cli import app
 
 

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, MapReader, MapRecord, MapWriter, MaskReader
 from wsss.core.images import voc_palette
-from wsss.core.store import Header, MapReader, MapRecord, MapWriter, MaskReader
 from wsss.segmentation.masks import most_probable, write_masks
 
 CLASSES = tuple("abcdefg")

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from wsss.core.errors import UserError
-from wsss.core.model_file import save_model
+from wsss.core.files.model_file import save_model
 from wsss.nn.backbones import initialise, load_weights
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.recipe import Backbone

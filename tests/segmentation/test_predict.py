@@ -4,9 +4,9 @@ import torch
 from torch.nn import functional as F
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import ImageReader, MapReader, MaskReader
 from wsss.core.images import decode
 from wsss.core.shard import Shard
-from wsss.core.store import ImageReader, MapReader, MaskReader
 from wsss.nn.inference import augmented_mean
 from wsss.segmentation.masks import most_probable
 from wsss.segmentation.network import load_segmenter

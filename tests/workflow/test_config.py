@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wsss.config import parse
 from wsss.core.configfile import read_yaml, with_used
 from wsss.core.errors import UserError
-from wsss.schema import schema_text
-from wsss.tree import evaluated
+from wsss.workflow.config import parse
+from wsss.workflow.schema import schema_text
+from wsss.workflow.tree import evaluated
 
 ROOT = Path(__file__).parents[2]
 DEMO = with_used(read_yaml(ROOT / "config.yaml"), "config.yaml")
@@ -448,7 +448,8 @@ def test_the_schema_file_is_in_sync():
 
 def test_parsing_imports_neither_torch_nor_h5py():
     program = (
-        "import sys, yaml; from wsss.config import parse; import wsss.tree, wsss.core.digest;"
+        "import sys, yaml, wsss.workflow.tree, wsss.core.digest;"
+        "from wsss.workflow.config import parse;"
         "parse(yaml.safe_load(open('config.yaml')), ['config.yaml']);"
         "print(sorted({'torch', 'h5py', 'lightning', 'pandas', 'numpy'} & set(sys.modules)))"
     )

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from wsss.core.store import MaskReader
+from wsss.core.files.store import MaskReader
 from wsss.report.drawing import GAP, MARGIN, TILE
 
 pytestmark = pytest.mark.xdist_group("workflow")

@@ -7,8 +7,8 @@ import shlex
 
 import pytest
 
-from wsss.config import parse
 from wsss.core.errors import UserError
+from wsss.workflow.config import parse
 
 pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.slow]
 
@@ -306,7 +306,7 @@ CODE = {
     "wsss/report/render.py": r"results/tables/.*\.(csv|md|tex)",
     "wsss/report/drawing.py": r"results/galleries/.*",
     "wsss/cam/cli.py": "nothing",
-    "wsss/core/command.py": "nothing",
+    "wsss/core/log.py": "nothing",
 }
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from wsss.core.store import MapReader, MaskReader, file_kind
+from wsss.core.files.store import MapReader, MaskReader, file_kind
 
 from .conftest import Workflow
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
-from wsss.status import app, stale_outputs
+from wsss.workflow.status import app, stale_outputs
 
 ENTRY = "wsss.crf.refine"
 

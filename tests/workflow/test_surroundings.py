@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from wsss.config import missing_surroundings, parse
 from wsss.core.configfile import read_yaml, with_used
+from wsss.workflow.config import missing_surroundings, parse
 
 DEMO = with_used(read_yaml(Path(__file__).parents[2] / "config.yaml"), "config.yaml")
 

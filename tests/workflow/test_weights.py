@@ -5,8 +5,8 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from wsss.commands.weights import download
 from wsss.core.errors import UserError
-from wsss.weights import download
 
 MODEL = "resnet18.a1_in1k"
 

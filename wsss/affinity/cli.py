@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import (
+from wsss.core.files.run_card_file import run_card
+from wsss.core.options import (
     GpusOption,
     ImagesOption,
     OutOption,
@@ -16,7 +17,6 @@ from wsss.core.command import (
     SeedOption,
     ThreadsOption,
     WorkersOption,
-    run_card,
 )
 
 app = typer.Typer(no_args_is_help=True, help="From class maps to pseudo masks, by affinities.")

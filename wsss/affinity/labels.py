@@ -10,9 +10,9 @@ from jaxtyping import UInt8
 
 from wsss.affinity.recipe import LabelsRecipe
 from wsss.core.errors import UserError
+from wsss.core.files.store import MapReader, MapRecord
 from wsss.core.images import IGNORE
 from wsss.core.maps import SALIENT, label_indices, labels_to_ids, upsample
-from wsss.core.store import MapReader, MapRecord
 from wsss.crf.inference import ImageCrf
 from wsss.crf.masks_from_maps import Paths, open_maps, write_masks
 from wsss.crf.unary import unary_from_labels

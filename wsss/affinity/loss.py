@@ -8,7 +8,7 @@ from torch import Tensor
 
 from wsss.affinity.paths import Offset, directions, path, path_slices
 from wsss.core.images import IGNORE
-from wsss.nn.synchronised import mean_over_ranks
+from wsss.training.synchronised import mean_over_ranks
 
 EPSILON = 1e-5
 

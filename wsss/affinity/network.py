@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss.affinity.recipe import STRIDE, NetworkRecipe
-from wsss.core.model_file import load_into, read_model
+from wsss.core.files.model_file import load_into, read_model
 from wsss.core.recipe import canonical_json
 from wsss.nn.backbones import build_pyramid
 from wsss.nn.recipe import Backbone

@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 from wsss.core.errors import UserError
 from wsss.core.recipe import Recipe, canonical_json, did_you_mean
-from wsss.core.training_recipe import Optimizer, Training
 from wsss.crf.recipe import CrfSettings, PseudoRecipe
 from wsss.nn.recipe import Augment, Backbone
+from wsss.training.recipe import Optimizer, Training
 
 STRIDE = 4  # of the boundary map and of the random walk's grid
 

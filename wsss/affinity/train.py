@@ -15,15 +15,15 @@ from wsss.affinity.loss import affinity_loss
 from wsss.affinity.network import AffinityNet
 from wsss.affinity.recipe import STRIDE, NetworkRecipe
 from wsss.core.errors import UserError
+from wsss.core.files.store import MaskReader
 from wsss.core.images import IGNORE
-from wsss.core.optimizer import build_optimizer, parameter_groups, poly
 from wsss.core.random import mix
-from wsss.core.store import MaskReader
-from wsss.core.train import Learner
 from wsss.nn.backbones import initialise
 from wsss.nn.datasets import MaskedImages
-from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
+from wsss.training.loop import Learner
+from wsss.training.optimizer import build_optimizer, parameter_groups, poly
+from wsss.training.to_file import train_to_file
 
 
 class AffinityLearner(Learner):

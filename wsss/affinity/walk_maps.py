@@ -17,11 +17,11 @@ from torch.nn import functional as F
 from wsss.affinity.network import AffinityNet, load_affinity_net
 from wsss.affinity.recipe import STRIDE, WalkRecipe
 from wsss.affinity.walk import random_walk
-from wsss.core.command import progress
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, MapRecord, MapWriter
 from wsss.core.images import decode
+from wsss.core.log import progress
 from wsss.core.maps import upsample
-from wsss.core.store import Header, MapRecord, MapWriter
 from wsss.crf.masks_from_maps import Paths, check_foreground, open_maps
 from wsss.nn.inference import device, ready, strided
 from wsss.nn.recipe import Backbone

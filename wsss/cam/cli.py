@@ -8,14 +8,8 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import (
-    ImagesOption,
-    OutOption,
-    RecipeOption,
-    ShardOption,
-    ThreadsOption,
-    run_card,
-)
+from wsss.core.files.run_card_file import run_card
+from wsss.core.options import ImagesOption, OutOption, RecipeOption, ShardOption, ThreadsOption
 from wsss.core.shard import Shard
 
 app = typer.Typer(no_args_is_help=True, help="Class activation maps of a trained classifier.")

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Float32
 
 from wsss.cam.recipe import CamRecipe
-from wsss.core.command import progress
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.core.images import decode
+from wsss.core.log import progress
 from wsss.core.shard import Shard
-from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.nn.cam_network import load_cam_network
 from wsss.nn.inference import augmented_mean, in_order, places_with_masks, ready, strided
 

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from wsss.core.command import progress
 from wsss.core.errors import UserError
+from wsss.core.files.store import ImageReader, MapReader
 from wsss.core.images import decode
+from wsss.core.log import progress
 from wsss.core.maps import upsample
-from wsss.core.store import ImageReader, MapReader
 
 
 def export(

@@ -8,17 +8,16 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import (
+from wsss.core.files.atomic import write_bytes, write_text
+from wsss.core.files.run_card_file import run_card
+from wsss.core.log import log
+from wsss.core.options import (
     GpusOption,
     ImagesOption,
     OutOption,
     RecipeOption,
     SeedOption,
     ThreadsOption,
-    log,
-    run_card,
-    write_bytes,
-    write_text,
 )
 
 app = typer.Typer(no_args_is_help=True, help="Classifiers trained on image-level labels.")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from wsss.core.errors import UserError
-from wsss.core.figures import COLOURS, plain, png
+from wsss.core.plots import COLOURS, plain, png
 
 # Each keeps its colour from figure to figure.
 SCORES = {"mAP": COLOURS[0], "F1": COLOURS[1], "precision": COLOURS[2], "recall": COLOURS[3]}

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsss.nn.synchronised import maximum_over_ranks
+from wsss.training.synchronised import maximum_over_ranks
 
 EPSILON = 1e-5
 

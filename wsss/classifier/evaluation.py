@@ -14,10 +14,11 @@ from jaxtyping import Bool, Float, Float64
 from torchmetrics.functional.classification import binary_average_precision
 
 from wsss.classifier.predict import probabilities
-from wsss.core.command import commit, log, progress
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import FORMAT, VERSION, number_or_null
-from wsss.core.store import ImageReader
+from wsss.core.files.evaluation_file import FORMAT, VERSION, number_or_null
+from wsss.core.files.store import ImageReader
+from wsss.core.log import log, progress
+from wsss.core.software import commit
 from wsss.nn.cam_network import load_cam_network
 
 THRESHOLD = 0.5  # a class is predicted where its probability is above this

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from wsss.nn.synchronised import of_first_rank, own_share, whole_batch
+from wsss.training.synchronised import of_first_rank, own_share, whole_batch
 
 FOCAL_GAMMA, FOCAL_DECAY = 2.0, 0.9
 

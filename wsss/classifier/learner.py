@@ -20,9 +20,9 @@ from torchmetrics.metric import CompositionalMetric
 
 from wsss.classifier.mixing import mix_batch
 from wsss.classifier.recipe import ClassifierRecipe
-from wsss.core.optimizer import build_optimizer, parameter_groups, poly
-from wsss.core.train import Learner
 from wsss.nn.cam_network import CamNetwork
+from wsss.training.loop import Learner
+from wsss.training.optimizer import build_optimizer, parameter_groups, poly
 
 
 class ClassifierLearner(Learner):

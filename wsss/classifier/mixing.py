@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from wsss.classifier.data_recipe import MixRecipe
-from wsss.nn.synchronised import own_share, seed_of_first_rank, whole_batch
+from wsss.training.synchronised import own_share, seed_of_first_rank, whole_batch
 
 KINDS = {"cutmix": v2.CutMix, "mixup": v2.MixUp}
 

@@ -16,7 +16,7 @@ from wsss.classifier.recipe import Erasing
 from wsss.core.ranks import ranks
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.head import ClassMaps
-from wsss.nn.synchronised import mean_over_ranks
+from wsss.training.synchronised import mean_over_ranks
 
 
 class Erased(NamedTuple):

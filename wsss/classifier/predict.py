@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from wsss.core.command import progress, write_text
+from wsss.core.files.atomic import write_text
+from wsss.core.files.store import ImageReader, ImageRecord
 from wsss.core.images import decode
-from wsss.core.store import ImageReader, ImageRecord
+from wsss.core.log import progress
 from wsss.nn.cam_network import TrainedCamNetwork, load_cam_network
 from wsss.nn.inference import augmented_mean, in_order, ready
 

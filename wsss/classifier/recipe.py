@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 from wsss.classifier.data_recipe import Balance, ClassifierAugment
 from wsss.core.recipe import Recipe, parse_json
-from wsss.core.training_recipe import Training
 from wsss.nn.head_recipe import Head
 from wsss.nn.recipe import Backbone
+from wsss.training.recipe import Training
 
 SIDES = {4: 2, 9: 3, 16: 4}
 

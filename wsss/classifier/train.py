@@ -11,17 +11,17 @@ from wsss.classifier.learner import ClassifierLearner
 from wsss.classifier.losses import Criterion
 from wsss.classifier.objective import build_objective
 from wsss.classifier.recipe import ClassifierRecipe
-from wsss.core.command import log
 from wsss.core.errors import UserError
+from wsss.core.files.store import ImageReader
+from wsss.core.log import log
 from wsss.core.random import mix
-from wsss.core.store import ImageReader
 from wsss.nn.backbones import initialise
 from wsss.nn.cam_network import CamNetwork, load_cam_network
 from wsss.nn.datasets import LabelledImages
 from wsss.nn.rand_augment import RandAugment
 from wsss.nn.recipe import Augment, LongSide
-from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
+from wsss.training.to_file import train_to_file
 
 
 def train(

@@ -15,7 +15,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]  # the package's folder
 
 # They print, parse and record; they never touch a number.
-NOT_NUMERIC = {"wsss.core.command", "wsss.core.digest", "wsss.core.errors", "wsss.core.gpu"}
+NOT_NUMERIC = {
+    "wsss.core.digest",
+    "wsss.core.errors",
+    "wsss.core.files.run_card_file",
+    "wsss.core.gpu",
+    "wsss.core.log",
+    "wsss.core.options",
+    "wsss.core.software",
+}
 
 
 @cache

@@ -14,7 +14,7 @@ from pathlib import Path
 from wsss.core.errors import UserError
 from wsss.core.ranks import ranks
 
-log = logging.getLogger("wsss")  # not by wsss.core.command: the Snakefile reads this module
+log = logging.getLogger("wsss")  # not from wsss.core.log: the Snakefile reads this module
 DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder a GPU
 _held: list[int] = []  # file descriptors: a lock lasts as long as its process
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-log = logging.getLogger("wsss")  # not by wsss.core.command, which asks here whose log it is
+log = logging.getLogger("wsss")  # not from wsss.core.log, which asks here whose log it is
 
 _NOWHERE = Path(os.devnull)
 _AGAIN = 75  # a process's status: all are to be started anew

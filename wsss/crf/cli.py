@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import ImagesOption, OutOption, RecipeOption, WorkersOption, run_card
+from wsss.core.files.run_card_file import run_card
+from wsss.core.options import ImagesOption, OutOption, RecipeOption, WorkersOption
 
 app = typer.Typer(no_args_is_help=True, help="Dense CRF: refine maps or masks.")
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from wsss.core.command import progress
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, ImageReader, MapReader, MapRecord, MaskWriter
 from wsss.core.images import decode
+from wsss.core.log import progress
 from wsss.core.parallel import imap
 from wsss.core.recipe import Recipe
-from wsss.core.store import Header, ImageReader, MapReader, MapRecord, MaskWriter
 
 Paths = Sequence[str | Path]
 Image = UInt8[np.ndarray, "H W 3"]

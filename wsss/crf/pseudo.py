@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from wsss.core.files.store import MapRecord
 from wsss.core.maps import label_indices, labels_to_ids, upsample
-from wsss.core.store import MapRecord
 from wsss.crf.inference import mean_field
 from wsss.crf.masks_from_maps import Paths, write_masks
 from wsss.crf.recipe import PseudoRecipe

@@ -10,13 +10,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Integer, UInt8
 
-from wsss.core.command import progress
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import train_threshold
-from wsss.core.images import IGNORE, decode
-from wsss.core.maps import SALIENT, label_indices, upsample
-from wsss.core.parallel import imap
-from wsss.core.store import (
+from wsss.core.files.evaluation_file import train_threshold
+from wsss.core.files.store import (
     Header,
     ImageReader,
     MapReader,
@@ -25,6 +21,10 @@ from wsss.core.store import (
     MaskWriter,
     file_kind,
 )
+from wsss.core.images import IGNORE, decode
+from wsss.core.log import progress
+from wsss.core.maps import SALIENT, label_indices, upsample
+from wsss.core.parallel import imap
 from wsss.crf.inference import ImageCrf
 from wsss.crf.recipe import CrfRecipe
 from wsss.crf.unary import unary_from_labels, unary_from_probabilities

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsss.core.command import OutOption, RecipeOption, WorkersOption, log, run_card
+from wsss.core.files.run_card_file import run_card
+from wsss.core.log import log
+from wsss.core.options import OutOption, RecipeOption, WorkersOption
 from wsss.core.recipe import canonical_json
 
 app = typer.Typer(no_args_is_help=True, help="Images and ground truth into the store, and checks.")
@@ -105,7 +107,7 @@ def export_masks(
     ] = False,
 ) -> None:
     """Write the masks of a file as palette PNGs, one an id."""
-    from wsss.core.store import MaskReader
+    from wsss.core.files.store import MaskReader
     from wsss.data.export import export_masks
 
     started = time.monotonic()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wsss.core.files.png_folder import write_pngs
+from wsss.core.files.store import MaskReader
 from wsss.core.images import palette_png
-from wsss.core.png_folder import write_pngs
-from wsss.core.store import MaskReader
 
 
 def export_masks(masks: str | Path, out: str | Path, overwrite: bool = False) -> int:

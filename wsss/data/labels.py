@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from wsss.core.errors import UserError
-from wsss.core.id_list import image_id, read_text
+from wsss.core.files.id_list import image_id, read_text
 from wsss.core.recipe import did_you_mean
 from wsss.data.npy_labels import read_npy_labels
 from wsss.data.problems import Findings

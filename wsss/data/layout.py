@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wsss.core.environment import expand
 from wsss.core.errors import UserError
-from wsss.core.id_list import read_list
+from wsss.core.files.id_list import read_list
 from wsss.data.recipe import VOC_CLASSES, FolderData, Purpose, Split, ToyData, VocData
 
 

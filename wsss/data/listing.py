@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from wsss.core.errors import UserError
-from wsss.core.id_list import SUFFIXES, read_list
+from wsss.core.files.id_list import SUFFIXES, read_list
 from wsss.core.recipe import did_you_mean
 from wsss.data.labels import read_labels, read_xml
 from wsss.data.layout import Layout

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Int16, Integer, UInt8
 from PIL import Image
 
-from wsss.core.command import log, progress
 from wsss.core.errors import UserError
-from wsss.core.id_list import read_list
+from wsss.core.files.id_list import read_list
+from wsss.core.files.store import Header, ImageReader, ImageRecord, ImageWriter, MaskWriter
+from wsss.core.log import log, progress
 from wsss.core.parallel import imap
-from wsss.core.store import Header, ImageReader, ImageRecord, ImageWriter, MaskWriter
 from wsss.data.layout import find_layout
 from wsss.data.listing import (
     check_mask_list,

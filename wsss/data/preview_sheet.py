@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageOps
 
-from wsss.core.command import write_bytes
 from wsss.core.errors import UserError
-from wsss.core.id_list import read_list
+from wsss.core.files.atomic import write_bytes
+from wsss.core.files.id_list import read_list
 from wsss.core.images import IGNORE, decode, voc_palette
 from wsss.data.layout import find_layout
 from wsss.data.listing import open_labels, read_listing

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int16, UInt8
 
-from wsss.core.command import progress
 from wsss.core.environment import expand
 from wsss.core.errors import UserError
-from wsss.core.id_list import read_list
+from wsss.core.files.id_list import read_list
+from wsss.core.log import progress
 from wsss.core.parallel import imap
 from wsss.data.layout import Layout, find_layout
 from wsss.data.listing import (

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from wsss.core.files.store import MaskReader
 from wsss.core.images import IGNORE
 from wsss.core.maps import SALIENT
-from wsss.core.store import MaskReader
 
 
 class AgnosticMasks(MaskReader):

@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import RecipeOption, WorkersOption, log, run_card, write_bytes, write_text
+from wsss.core.files.atomic import write_bytes, write_text
+from wsss.core.files.run_card_file import run_card
+from wsss.core.log import log
+from wsss.core.options import RecipeOption, WorkersOption
 from wsss.evaluation.recipe import EvaluationRecipe
 
 app = typer.Typer(no_args_is_help=True, help="Score maps and masks against ground truth.")

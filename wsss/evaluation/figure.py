@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import read_evaluation
-from wsss.core.figures import COLOURS, plain, png
+from wsss.core.files.evaluation_file import read_evaluation
+from wsss.core.plots import COLOURS, plain, png
 
 
 def curve_figure(evaluations: Sequence[Path]) -> bytes:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Int64, UInt8
 
-from wsss.core.command import progress
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import read_evaluation, train_threshold
+from wsss.core.files.evaluation_file import read_evaluation, train_threshold
+from wsss.core.files.store import ImageReader, MapReader, MaskReader
+from wsss.core.log import progress
 from wsss.core.maps import SALIENT, upsample
 from wsss.core.parallel import imap
-from wsss.core.store import ImageReader, MapReader, MaskReader
 from wsss.evaluation.agnostic import AgnosticMasks
 from wsss.evaluation.checks import check_splits, listed
 from wsss.evaluation.confusion import confusion_matrix

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from wsss.core.command import progress
 from wsss.core.errors import UserError
+from wsss.core.files.store import MaskReader
 from wsss.core.images import IGNORE
+from wsss.core.log import progress
 from wsss.core.maps import SALIENT
 from wsss.core.parallel import imap
-from wsss.core.store import MaskReader
 from wsss.evaluation.agnostic import AgnosticMasks
 from wsss.evaluation.checks import check_splits, listed
 from wsss.evaluation.confusion import confusion_matrix

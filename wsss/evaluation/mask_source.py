@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from wsss.core.errors import UserError
-from wsss.core.id_list import read_list
+from wsss.core.files.id_list import read_list
+from wsss.core.files.store import Header, MaskReader
 from wsss.core.images import DECODING_ERRORS, read_png
-from wsss.core.store import Header, MaskReader
 
 
 class PngMasks:

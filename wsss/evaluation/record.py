@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from wsss.core.command import commit, log
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import FORMAT, VERSION, number_or_null
-from wsss.core.store import Header
+from wsss.core.files.evaluation_file import FORMAT, VERSION, number_or_null
+from wsss.core.files.store import Header
+from wsss.core.log import log
+from wsss.core.software import commit
 from wsss.evaluation.measures import Metrics, metrics
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.evaluation.sweep import Curve

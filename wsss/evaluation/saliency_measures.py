@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, UInt8
 
+from wsss.core.files.store import MapReader
 from wsss.core.images import IGNORE
 from wsss.core.maps import upsample
-from wsss.core.store import MapReader
 from wsss.evaluation.agnostic import AgnosticMasks
 
 LEVELS = 256

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import MapReader, MapRecord
 from wsss.core.maps import SALIENT, upsample
-from wsss.core.store import MapReader, MapRecord
 from wsss.evaluation.checks import check_splits, listed
 
 

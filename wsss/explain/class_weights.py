@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from wsss.core.errors import UserError
-from wsss.core.figures import png
+from wsss.core.plots import png
 from wsss.nn.cam_network import load_cam_network
 
 

@@ -9,17 +9,10 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import (
-    ImagesOption,
-    OutOption,
-    RecipeOption,
-    ShardOption,
-    ThreadsOption,
-    log,
-    run_card,
-    write_bytes,
-    write_text,
-)
+from wsss.core.files.atomic import write_bytes, write_text
+from wsss.core.files.run_card_file import run_card
+from wsss.core.log import log
+from wsss.core.options import ImagesOption, OutOption, RecipeOption, ShardOption, ThreadsOption
 from wsss.core.shard import Shard
 
 app = typer.Typer(no_args_is_help=True, help="Explaining methods, their metrics, localization.")
@@ -47,9 +40,9 @@ def maps_command(
 ) -> None:
     """Write the maps of every image's detected (or given) classes."""
     started = time.monotonic()
+    from wsss.attribution.recipe import AnyExplanation
     from wsss.core.recipe import canonical_json, parse_json
     from wsss.explain.extraction import explain
-    from wsss.explain.recipe import AnyExplanation
 
     typed = parse_json(recipe, AnyExplanation)
     part = Shard.parse(shard)
@@ -74,8 +67,8 @@ def metrics_command(
 ) -> None:
     """Mask the images by their maps: what gets surer, what drops, what the others do."""
     started = time.monotonic()
-    from wsss.explain.aggregate import write_rows
-    from wsss.explain.masking import mask_and_score, one_line
+    from wsss.explain.metrics.aggregate import write_rows
+    from wsss.explain.metrics.evaluation import mask_and_score, one_line
     from wsss.explain.recipe import MetricsRecipe
 
     typed = MetricsRecipe.from_json(recipe)
@@ -106,7 +99,7 @@ def localization_command(
 ) -> None:
     """Score maps as localization: MaxBoxAcc, MaxBoxAccV2, PxAP, peak IoU."""
     started = time.monotonic()
-    from wsss.explain.localization import localize, one_line
+    from wsss.explain.localization.evaluation import localize, one_line
     from wsss.explain.recipe import LocalizationRecipe
 
     typed = LocalizationRecipe.from_json(recipe)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +11,18 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from wsss.core.command import progress
+from wsss.attribution.classifier import Classifier
+from wsss.attribution.maps import psi
+from wsss.attribution.recipe import AnyExplanation
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.core.images import decode
-from wsss.core.random import mix
+from wsss.core.log import progress
 from wsss.core.shard import Shard
-from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter
-from wsss.explain.classifier import Classifier
-from wsss.explain.maps import Maps, psi
-from wsss.explain.methods import METHODS
-from wsss.explain.recipe import AnyExplanation, Explanation, Lrp
-from wsss.explain.smooth import smooth
-from wsss.explain.tta import tta
 from wsss.nn.cam_network import TrainedCamNetwork, load_cam_network
 from wsss.nn.inference import device, places_with_masks, ready
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
-
-Method = Callable[[Classifier, Float[Tensor, "b 3 H W"], Bool[Tensor, "b c"] | float], Maps]
 
 
 def explain(
@@ -57,7 +50,7 @@ def explain(
     torch.set_num_threads(threads)
     trained = load_cam_network(model)
     classifier = Classifier.of_cam_network(ready(trained.network))
-    method = built(recipe, trained.backbone, trained.seed)
+    method = build_method(recipe, trained.backbone, trained.seed)
     with ImageReader(images) as reader:
         require_classes(reader, trained, model)
         labels = "given" if recipe.classes == "given" else f"detected above {recipe.detection:g}"
@@ -77,22 +70,6 @@ def explain(
             )
             for record, classes, maps in bar:
                 writer.add(record.id, record.size, classes + 1, maps)
-
-
-def built(recipe: AnyExplanation, backbone: Backbone, seed: int) -> Method:
-    """The recipe's method with its options, smoothed and averaged over views as it says."""
-    options = recipe.model_dump(exclude={*Explanation.model_fields, "method"})
-    if isinstance(recipe, Lrp):
-        pairs = list(zip(backbone.mean, backbone.std, strict=True))
-        options["low"] = [-mean / std for mean, std in pairs]
-        options["high"] = [(1 - mean) / std for mean, std in pairs]
-    method = partial(METHODS[recipe.method], **options)
-    if recipe.smooth is not None:
-        noise = recipe.smooth
-        method = smooth(method, noise.repetitions, noise.sigma, seed=mix(seed, "noise") % 2**63)
-    if recipe.tta is not None:
-        method = tta(method, recipe.tta.scales, flip=recipe.tta.flip)
-    return method
 
 
 def _explained(

@@ -14,8 +14,8 @@ from timm.models import FeatureInfo, FeatureListNet
 from torch import nn
 from torch.func import functional_call
 
-from wsss.core.command import log
 from wsss.core.errors import UserError
+from wsss.core.log import log
 from wsss.core.recipe import did_you_mean
 from wsss.nn.folding import fold_batch_norm
 from wsss.nn.mxnet_params import read_params, wide_resnet38_names

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from wsss.core.model_file import load_into, read_model
+from wsss.core.files.model_file import load_into, read_model
 from wsss.core.recipe import canonical_json
 from wsss.nn.backbones import build_trunk, freeze
 from wsss.nn.head import CamHead, ClassMaps

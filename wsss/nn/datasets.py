@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import ImageReader, MaskReader
 from wsss.core.images import decode
-from wsss.core.store import ImageReader, MaskReader
 from wsss.nn.transforms import TrainTransform
 
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import ImageReader, ImageRecord, MaskReader
 from wsss.core.gpu import claim_gpu
 from wsss.core.memory import keep_freed_memory
-from wsss.core.store import ImageReader, ImageRecord, MaskReader
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
 

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import log, run_card, write_bytes
+from wsss.core.files.atomic import write_bytes
+from wsss.core.files.run_card_file import run_card
+from wsss.core.log import log
 
 app = typer.Typer(no_args_is_help=True, help="Tables over experiments and seeds; galleries.")
 

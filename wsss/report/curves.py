@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import read_evaluation
-from wsss.core.figures import COLOURS, plain, png
+from wsss.core.files.evaluation_file import read_evaluation
+from wsss.core.plots import COLOURS, plain, png
 from wsss.report.recipe import THRESHOLDED
 from wsss.report.spec import CurvesSpec
 

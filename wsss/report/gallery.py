@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from wsss.core.command import progress
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import read_evaluation
+from wsss.core.files.evaluation_file import read_evaluation
+from wsss.core.files.store import ImageReader, MapReader, MapRecord, MaskReader, file_kind
 from wsss.core.images import IGNORE, decode
+from wsss.core.log import progress
 from wsss.core.maps import SALIENT, label_indices, labels_to_ids, upsample
-from wsss.core.store import ImageReader, MapReader, MapRecord, MaskReader, file_kind
 from wsss.report.drawing import (
     Row,
     Tile,

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, get_args
 
 from pydantic import Field, model_validator
 
-from wsss.core.evaluation_file import CURVE_METRICS, METRICS_OF
+from wsss.core.files.evaluation_file import CURVE_METRICS, METRICS_OF
 from wsss.core.recipe import Recipe
 
 CLASSIFIER = "classifier"  # the column of image-level scores, from model.<split>.eval.json

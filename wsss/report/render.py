@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from wsss.core.command import write_text
+from wsss.core.files.atomic import write_text
 from wsss.report.spec import TableSpec
 from wsss.report.table import Cell, Table, best, make_table
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wsss.core.errors import UserError
-from wsss.core.evaluation_file import kind, read_evaluation
+from wsss.core.files.evaluation_file import kind, read_evaluation
 from wsss.report.notes import metric_notes, seconds_notes, unjudged_notes
 from wsss.report.recipe import WITHOUT_MASKS, Column, TableRecipe
 from wsss.report.spec import TableSpec

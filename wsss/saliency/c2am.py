@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsss.core.model_file import load_into, read_model
+from wsss.core.files.model_file import load_into, read_model
 from wsss.core.recipe import canonical_json
 from wsss.nn.backbones import build_pyramid, freeze
 from wsss.nn.recipe import Backbone

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from wsss.core.optimizer import build_optimizer, parameter_groups, poly
-from wsss.core.train import Learner
-from wsss.nn.synchronised import sum_over_ranks, whole_batch
 from wsss.saliency.c2am import C2am
 from wsss.saliency.hints import hinted
 from wsss.saliency.losses import Disentangled, contrast, disentangle, hint_loss
 from wsss.saliency.recipe import C2amTrain
+from wsss.training.loop import Learner
+from wsss.training.optimizer import build_optimizer, parameter_groups, poly
+from wsss.training.synchronised import sum_over_ranks, whole_batch
 
 
 class C2amLearner(Learner):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsss.core.errors import UserError
-from wsss.core.store import ImageReader, MaskReader
+from wsss.core.files.store import ImageReader, MaskReader
 
 SMALLEST = 16  # pixels: the side of one place of a map at stride 16
 

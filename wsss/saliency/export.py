@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from wsss.core.errors import UserError
+from wsss.core.files.png_folder import write_pngs
+from wsss.core.files.store import MapReader, MapRecord
 from wsss.core.maps import SALIENT, upsample
-from wsss.core.png_folder import write_pngs
-from wsss.core.store import MapReader, MapRecord
 
 
 def export(maps: Sequence[Path], out: Path, *, overwrite: bool = False) -> int:

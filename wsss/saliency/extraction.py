@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from wsss.core.command import progress
+from wsss.core.files.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.core.images import decode
+from wsss.core.log import progress
 from wsss.core.maps import SALIENT
 from wsss.core.shard import Shard
-from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.nn.inference import augmented_mean, in_order, ready, strided
 from wsss.nn.recipe import Backbone
 from wsss.saliency.c2am import load_c2am

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import ImageReader, MapReader, MapRecord
 from wsss.core.images import IGNORE, decode
 from wsss.core.maps import upsample
-from wsss.core.store import ImageReader, MapReader, MapRecord
 from wsss.crf.masks_from_maps import check_foreground
 from wsss.nn.transforms import TrainTransform
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsss.core.ranks import ranks
-from wsss.nn.synchronised import mean_over_ranks
+from wsss.training.synchronised import mean_over_ranks
 
 # Cosines are kept off 0 and 1, where the logarithms have no gradient or too much of it.
 LOWEST, HIGHEST = 5e-4, 0.9995

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsss.core.images import IGNORE
-from wsss.core.optimizer import build_optimizer, parameter_groups, poly
-from wsss.core.train import Learner
-from wsss.nn.synchronised import mean_over_ranks
 from wsss.saliency.recipe import NetworkTrain
+from wsss.training.loop import Learner
+from wsss.training.optimizer import build_optimizer, parameter_groups, poly
+from wsss.training.synchronised import mean_over_ranks
 
 
 def saliency_loss(

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from wsss.core.recipe import Recipe
-from wsss.core.training_recipe import Optimizer, Training
 from wsss.crf.recipe import CrfSettings, PseudoRecipe
 from wsss.nn.recipe import Augment, Backbone, LongSide, ResizedCrop, Square
+from wsss.training.recipe import Optimizer, Training
 
 
 class C2amAugment(Augment):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from wsss.core.model_file import load_into, read_model
+from wsss.core.files.model_file import load_into, read_model
 from wsss.core.recipe import canonical_json
 from wsss.nn.recipe import Backbone
 from wsss.saliency.poolnet import PoolNet

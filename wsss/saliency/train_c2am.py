@@ -10,18 +10,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wsss.core.errors import UserError
+from wsss.core.files.store import ImageReader
 from wsss.core.images import decode
 from wsss.core.random import mix
 from wsss.core.ranks import ranks
-from wsss.core.store import ImageReader
 from wsss.nn.backbones import initialise
-from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
 from wsss.saliency.c2am import C2am
 from wsss.saliency.c2am_learner import C2amLearner
 from wsss.saliency.checks import require_size
 from wsss.saliency.hints import HintedImages, require_hints
 from wsss.saliency.recipe import C2amTrain
+from wsss.training.to_file import train_to_file
 
 
 class Images(Dataset):

@@ -12,12 +12,12 @@ from wsss.core.maps import SALIENT
 from wsss.core.random import mix
 from wsss.nn.backbones import initialise
 from wsss.nn.datasets import MaskedImages
-from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
 from wsss.saliency.checks import require_both_sides, require_size
 from wsss.saliency.network_learner import SaliencyLearner
 from wsss.saliency.recipe import NetworkTrain
 from wsss.saliency.salient_network import ARCHITECTURES
+from wsss.training.to_file import train_to_file
 
 
 def train_network(

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from wsss.core.command import (
+from wsss.core.files.run_card_file import run_card
+from wsss.core.options import (
     GpusOption,
     ImagesOption,
     OutOption,
@@ -17,7 +18,6 @@ from wsss.core.command import (
     ShardOption,
     ThreadsOption,
     WorkersOption,
-    run_card,
 )
 from wsss.core.shard import Shard
 

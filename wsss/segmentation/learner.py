@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsss.core.images import IGNORE
-from wsss.core.optimizer import build_optimizer, parameter_groups, poly
-from wsss.core.train import Learner
-from wsss.nn.synchronised import mean_over_ranks
 from wsss.segmentation.network import DeepLabV3Plus
 from wsss.segmentation.recipe import TrainRecipe
+from wsss.training.loop import Learner
+from wsss.training.optimizer import build_optimizer, parameter_groups, poly
+from wsss.training.synchronised import mean_over_ranks
 
 
 def cross_entropy(

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from wsss.core.command import progress, write_bytes
 from wsss.core.errors import UserError
+from wsss.core.files.atomic import write_bytes
+from wsss.core.files.store import Header, MapReader, MapRecord, MaskWriter
 from wsss.core.images import palette_png
+from wsss.core.log import progress
 from wsss.core.maps import upsample
 from wsss.core.parallel import imap
-from wsss.core.store import Header, MapReader, MapRecord, MaskWriter
 
 
 def write_masks(

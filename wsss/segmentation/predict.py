@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from wsss.core.command import progress
 from wsss.core.errors import UserError
+from wsss.core.files.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.core.images import decode
+from wsss.core.log import progress
 from wsss.core.shard import Shard
-from wsss.core.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.nn.inference import augmented_mean, in_order, ready, strided
 from wsss.segmentation.network import load_segmenter
 from wsss.segmentation.recipe import PredictRecipe

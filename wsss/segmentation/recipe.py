@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wsss.core.recipe import Recipe
-from wsss.core.training_recipe import Optimizer, Training
 from wsss.nn.recipe import Augment, Backbone
+from wsss.training.recipe import Optimizer, Training
 
 
 class SegmentationOptimizer(Optimizer):

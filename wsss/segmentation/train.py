@@ -11,11 +11,11 @@ from wsss.core.errors import UserError
 from wsss.core.random import mix
 from wsss.nn.backbones import initialise
 from wsss.nn.datasets import MaskedImages
-from wsss.nn.training import train_to_file
 from wsss.nn.transforms import TrainTransform
 from wsss.segmentation.learner import SegmentationLearner
 from wsss.segmentation.network import DeepLabV3Plus
 from wsss.segmentation.recipe import TrainRecipe
+from wsss.training.to_file import train_to_file
 
 
 def train(

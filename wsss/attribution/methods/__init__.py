@@ -1,0 +1,1 @@
+"""One explaining method per file."""

@@ -1,0 +1,48 @@
+"""D-MinMax-Grad-CAM: decomposed MinMax-CAM for any differentiable head (David et al. 2022)."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from wsss.attribution.backward import pair_gradients
+from wsss.attribution.classifier import Classifier, still
+from wsss.attribution.contrast import contrast_of
+from wsss.attribution.maps import Maps, weighted
+from wsss.attribution.methods.d_minmax_cam import d_minmax_cam
+from wsss.attribution.selection import Selection, contrasted, select
+
+
+def d_minmax_grad_cam(
+    classifier: Classifier,
+    images: Float[Tensor, "b 3 H W"],
+    selection: Selection = 0.5,
+    *,
+    contrast: Selection | None = None,
+) -> Maps:
+    """Σ_k w_k A_k with w = Σ over positions of max(g¹, 0) − max(g², 0) + min(g³, 0).
+
+    g¹, g², g³ are the gradients by A of s_c, of Σ s_j / max(n − 1, 1) over the other classes and of
+    Σ s_j / max(n, 1) over all n classes that are contrasted in the image, as in `minmax_cam`. Where
+    logits are linear in the activations' means it is D-MinMax-CAM in the form of the authors' code,
+    and is computed as such.
+    """
+    if classifier.averages:
+        return d_minmax_cam(classifier, images, selection, contrast=contrast)
+    with still(classifier.network):
+        seen = classifier.see(images, head_gradients=True)
+        logits = seen.logits.detach()
+        chosen = select(selection, logits)
+        against = contrast_of(chosen, contrasted(selection, contrast, logits), logits.dtype)
+        targets = (
+            against.own,
+            against.others / against.n_others,
+            against.all / against.n,
+        )
+        weights = seen.activations.new_empty(len(against.own), seen.activations.shape[1])
+        gradients = (pair_gradients(seen.logits, seen.activations, chosen, t) for t in targets)
+        for (places, own), (_, others), (_, all_) in zip(*gradients, strict=True):
+            weights[places] = (own.clamp(min=0) - others.clamp(min=0) + all_.clamp(max=0)).sum(
+                (2, 3)
+            )
+    return weighted(seen, chosen, weights)

@@ -1,0 +1,1 @@
+"""Maps scored as localization: boxes, pixels, peaks."""

@@ -1,0 +1,1 @@
+"""What masking images by their maps does to the classifier."""

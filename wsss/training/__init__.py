@@ -1,0 +1,1 @@
+"""The training loop of every stage: recipe, epochs, optimizer, checkpoints, several GPUs."""

@@ -1,0 +1,99 @@
+"""From a learner to its model file: what every trained stage does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from wsss.core.digest import code_digest
+from wsss.core.files.model_file import save_model
+from wsss.core.gpu import claim_gpus
+from wsss.core.log import log
+from wsss.core.ranks import join, rank, ranks, run_ranks
+from wsss.core.software import software_versions
+from wsss.nn.datasets import loader_workers
+from wsss.training.loop import Learner, discard_checkpoints, fingerprint, fit
+from wsss.training.synchronised import synchronise_batch_norm
+
+
+def train_to_file(
+    learner: Learner,
+    dataset: Dataset,
+    recipe: Any,
+    *,
+    kind: str,
+    module: str,
+    inputs: Sequence[Path | None],
+    seed: int,
+    threads: int,
+    out: Path,
+    gpus: int = 1,
+    about: Callable[[], dict[str, Any]] = dict,
+    **options: Any,
+) -> None:
+    """`fit` the learner by recipe.training, and write its network to `out` with its recipe.
+
+    kind: of the model file. module: whose code decides the result. inputs: files that a checkpoint
+    must have been made from; None where there is none. about: called after the training, more for
+    the file's header. options: of `fit`. UserError as of `fit` and `save_model`.
+    gpus: above 1 this process starts the command it was started with anew, once a GPU, and returns
+    when those have written `out`; so only command lines give more than 1.
+    """
+    if ranks() > 1:
+        join()
+    elif (number := processes(recipe.training.batch_size, gpus)) > 1:
+        run_ranks(number)
+        return
+    threads = max(1, threads // ranks())
+    if ranks() > 1:
+        torch.set_num_threads(threads)
+        synchronise_batch_norm(learner)
+    given = [path for path in inputs if path is not None]
+    fit(
+        learner,
+        dataset,
+        recipe.training,
+        seed=seed,
+        out=out,
+        resume_key=fingerprint(recipe.to_json(), seed, code_digest(module), given),
+        workers=loader_workers(threads),
+        **options,
+    )
+    if rank() > 0:
+        raise SystemExit(0)  # the first writes what all of them made
+    header = {
+        "kind": kind,
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": seed,
+        "software": software_versions(),
+    }
+    save_model(out, learner.network, header | about())
+    discard_checkpoints(out)
+    if ranks() > 1:
+        raise SystemExit(0)  # the command goes on in the process that waits for these
+
+
+def processes(batch_size: int, gpus: int) -> int:
+    """Claim up to `gpus` GPUs, and tell in how many processes to train, a GPU each.
+
+    The largest number up to the GPUs there are that divides the batch. Every reason for fewer than
+    asked for is logged.
+    """
+    useful = _divisor(batch_size, gpus)
+    found = claim_gpus(useful)
+    number = _divisor(batch_size, max(1, found))
+    if useful < gpus or number < found:
+        log.info("a batch of %d has equal shares for %d GPUs at most", batch_size, number)
+    if found < useful and useful > 1:
+        log.info("%d GPUs were asked for, and %d can be used", gpus, found)
+    if number > 1:
+        log.info("on %d GPUs, %d images of each batch on each", number, batch_size // number)
+    return number
+
+
+def _divisor(batch_size: int, most: int) -> int:
+    return max(n for n in range(1, most + 1) if batch_size % n == 0)

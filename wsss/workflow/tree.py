@@ -1,0 +1,129 @@
+"""The results tree: where each choice of an experiment puts its files (docs/architecture.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from wsss.workflow.experiment import Experiment
+
+# Which stage makes a file of this name; also the order of a gallery's columns.
+MAKERS = {
+    "cam": "cam",
+    "c2am": "saliency",
+    "saliency": "saliency",
+    "labels": "affinity",
+    "walk": "affinity",
+    "pseudo": "affinity",
+    "prediction": "segmentation",
+    "explained": "explain",
+}
+# What evaluations tell of: files, the CAMs with saliency as their background, image-level scores.
+EVALUATED = MAKERS | {
+    "c2am.masks": "saliency",
+    "cam+saliency": "saliency",
+    "classifier": "classifier",
+    "explain": "explain",
+    "localization": "explain",
+}
+# By a crf, as a column.
+REFINED = ("cam", "c2am", "saliency", "walk", "pseudo", "prediction", "explained")
+# Made of train only: networks learn from them.
+OF_TRAIN = ("c2am.masks", "labels")
+RESERVED = {"none", "explain", "data", "ground-truth", "tables", "galleries", "weights", "log"}
+
+
+def folder(experiment: Experiment, seed: int, stage: str) -> str | None:
+    """The folder of a stage's outputs, or None where the experiment has no such stage."""
+    e = experiment
+    path = f"results/{e.dataset}/seed{seed}/{e.classifier or 'none'}"
+    if e.supervision == "ground-truth":
+        last = f"{path}/ground-truth/{e.segmentation}"
+        return {"classifier": path if e.classifier else None, "segmentation": last}.get(stage)
+    if stage == "explain":
+        return f"{path}/explain/{e.explain}" if e.explain else None
+    for level in ("classifier", "cam", "saliency", "affinity", "segmentation"):
+        choice = getattr(e, level)
+        if choice is None or (level == stage == "saliency" and choice == "none"):
+            return None
+        path += f"/{choice}" if level != "classifier" else ""
+        if level == stage:
+            return path
+    raise ValueError(f"no stage '{stage}'")
+
+
+def evaluated(experiment: Experiment, seed: int, column: str, split: str) -> str | None:
+    """The eval.json of a file such as "cam", "cam.crf-labels" or "classifier", or None."""
+    if column == "classifier":
+        place = folder(experiment, seed, "classifier")
+        return place and f"{place}/model.{split}.eval.json"
+    name, _, crf = column.partition(".crf-")
+    place = folder(experiment, seed, EVALUATED[name])
+    if place is None or (name == "pseudo" and experiment.supervision == "ground-truth"):
+        return None
+    return f"{place}/{name}.{split}{f'.crf-{crf}' if crf else ''}.eval.json"
+
+
+def shards(number: int) -> tuple[str, ...]:
+    """What the names of a file's parts have behind the split: nothing for one, .1-of-4, …"""
+    if number == 1:
+        return ("",)
+    return tuple(f".{i}-of-{number}" for i in range(1, number + 1))
+
+
+# Jobs of the saliency stage: C²AM, which a teacher may have done, and the network, if there is one,
+# with the masks that teach it.
+MASKS, NETWORK = "c2am.masks.train", ("network", "saliency.train")
+C2AM = ("c2am", "c2am.train", MASKS)
+
+# The jobs of each stage, whose seconds a table adds up: files below `folder` without their suffix.
+_JOBS = {
+    "classifier": ["model"],
+    "cam": ["cam.train", "cam.val"],
+    "saliency": [*C2AM, *NETWORK],
+    "affinity": [
+        "labels.train",
+        "model",
+        *(f"{name}.{split}" for name in ("walk", "pseudo") for split in ("train", "val")),
+    ],
+    "segmentation": ["model", "prediction.val"],
+    "explain": ["explained.val"],
+}
+TIMED = ("data", *_JOBS)
+
+
+def timed_crf(
+    experiment: Experiment, seed: int, column: str, split: str, parts: tuple[str, ...] = ("",)
+) -> list[str]:
+    """The benchmark files of a dense CRF on a file of a table, such as "cam.crf-labels"."""
+    path = evaluated(experiment, seed, column, split)
+    if path is None:
+        return []
+    place, _, name = path.removesuffix(".eval.json").rpartition("/")
+    return [f"{place}/log/{name}{part}.benchmark.tsv" for part in parts]
+
+
+# What an affinity without a walk, which makes its pseudo masks from the CAMs, leaves out.
+WITHOUT_WALK = tuple(job for job in _JOBS["affinity"] if "pseudo" not in job)
+
+
+def timed(
+    experiment: Experiment,
+    seed: int,
+    stage: str,
+    parts: tuple[str, ...] = ("",),
+    *,
+    left_out: Collection[str] = (),
+) -> list[str]:
+    """Snakemake's benchmark files of a stage's jobs but those left out. parts: as of `shards`."""
+    if stage == "data":
+        data = f"results/{experiment.dataset}/data/log"
+        return [f"{data}/{split}.benchmark.tsv" for split in ("train", "val")]
+    place = folder(experiment, seed, stage)
+    if place is None:
+        return []
+    return [
+        f"{place}/log/{job}{part}.benchmark.tsv"
+        for job in _JOBS[stage]
+        if job not in left_out
+        for part in (parts if "." in job else ("",))  # trainings are whole
+    ]
