@@ -27,7 +27,6 @@ report: "report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/clock.smk"
-include: "rules/targets.smk"
 include: "rules/data.smk"
 include: "rules/classifier.smk"
 include: "rules/cam.smk"
@@ -38,6 +37,7 @@ include: "rules/segmentation.smk"
 include: "rules/explain.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
+include: "rules/targets.smk"
 
 
 # Seconds each: not worth a job of a cluster.
@@ -50,31 +50,6 @@ localrules:
     explain_weights,
     report_table,
     report_curves,
-
-
-rule all:
-    default_target: True
-    input:
-        all_evaluations(),
-        all_tables(),
-        all_galleries(),
-        all_curves(),
-    message:
-        "Everything that the configuration asks for."
-
-
-rule tables:
-    input:
-        all_tables(),
-    message:
-        "The report tables."
-
-
-rule galleries:
-    input:
-        all_galleries(),
-    message:
-        "The picture galleries."
 
 
 gc.freeze()

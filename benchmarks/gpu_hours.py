@@ -38,7 +38,7 @@ from wsss.core.configfile import read_yaml
 from wsss.core.files.run_card_file import read_card
 from wsss.data.layout import find_layout
 from wsss.data.recipe import ToyData
-from wsss.workflow.config import parse
+from wsss.workflow.loading import parse
 
 ROOT = Path(__file__).parents[1]
 COMMAND = re.compile(r"python -m wsss --log (\S+ .*)")

@@ -5,7 +5,7 @@ rule affinity_labels:
     input:
         maps=f"{CAM}/cam.train{{shard}}.h5",
         images="results/{dataset}/data/train.h5",
-        saliency=saliency_part,
+        saliency=ask(inputs.saliency_part),
     output:
         f"{AFFINITY}/labels.train{{shard}}.h5",
     log:
@@ -20,7 +20,7 @@ rule affinity_labels:
         runtime=minutes_for_10000(720),
     params:
         recipe=recipe("affinity", "labels"),
-        code=code("wsss.affinity.labels", f"{AFFINITY}/labels.train{{shard}}.h5"),
+        code=code("wsss.affinity.labels"),
         saliency=each("--saliency", "saliency"),
     message:
         "Make affinity labels {wildcards.affinity} from {wildcards.cam}."
@@ -34,7 +34,7 @@ rule affinity_train:
     input:
         images="results/{dataset}/data/train.h5",
         labels=parts(f"{AFFINITY}/labels.train"),
-        weights=weights("affinity", "network"),
+        weights=ask(inputs.pretrained_weights, "affinity", "network"),
     output:
         f"{AFFINITY}/model.safetensors",
     log:
@@ -42,7 +42,7 @@ rule affinity_train:
     benchmark:
         f"{AFFINITY}/log/model.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: eight_for_each(gpus)
     resources:
         mem_mb=memory(8000, gpus),
@@ -51,7 +51,7 @@ rule affinity_train:
         nodes=1,
     params:
         recipe=recipe("affinity", "network"),
-        code=code("wsss.affinity.train", f"{AFFINITY}/model.safetensors"),
+        code=code("wsss.affinity.train"),
         labels=each("--labels", "labels"),
         weights=each("--weights", "weights"),
     message:
@@ -74,7 +74,7 @@ rule affinity_walk:
     benchmark:
         f"{AFFINITY}/log/walk.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: 8
     resources:
         mem_mb=memory(6000),
@@ -82,7 +82,7 @@ rule affinity_walk:
         gpu=1,
     params:
         recipe=recipe("affinity", "walk"),
-        code=code("wsss.affinity.walk_maps", f"{AFFINITY}/walk.{{split}}{{shard}}.h5"),
+        code=code("wsss.affinity.walk_maps"),
     message:
         "Random walk over the {wildcards.split} maps with {wildcards.affinity}."
     shell:
@@ -93,7 +93,7 @@ rule affinity_walk:
 
 rule affinity_pseudo:
     input:
-        maps=maps_for_pseudo_masks,
+        maps=ask(inputs.maps_for_pseudo_masks),
         images="results/{dataset}/data/{split}.h5",
     output:
         f"{AFFINITY}/pseudo.{{split}}{{shard}}.h5",
@@ -109,7 +109,7 @@ rule affinity_pseudo:
         runtime=minutes_for_10000(720),
     params:
         recipe=recipe("affinity", "pseudo"),
-        code=code("wsss.crf.pseudo", f"{AFFINITY}/pseudo.{{split}}{{shard}}.h5"),
+        code=code("wsss.crf.pseudo"),
     message:
         "Make {wildcards.split} pseudo masks with {wildcards.affinity}."
     shell:

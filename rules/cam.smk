@@ -5,7 +5,7 @@ rule cam_extract:
     input:
         model=f"{SEED}/{{classifier}}/model.safetensors",
         images="results/{dataset}/data/{split}.h5",
-        masks=cam_masks,
+        masks=ask(inputs.cam_masks),
     output:
         f"{CAM}/cam.{{split}}{{shard}}.h5",
     log:
@@ -13,7 +13,7 @@ rule cam_extract:
     benchmark:
         f"{CAM}/log/cam.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: 8
     resources:
         mem_mb=memory(6000),
@@ -21,7 +21,7 @@ rule cam_extract:
         gpu=1,
     params:
         recipe=recipe("cam"),
-        code=code("wsss.cam.extraction", f"{CAM}/cam.{{split}}{{shard}}.h5"),
+        code=code("wsss.cam.extraction"),
         shard=shard_option,
         masks=each("--masks", "masks"),
     message:

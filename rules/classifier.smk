@@ -5,8 +5,8 @@ rule classifier_train:
     input:
         images="results/{dataset}/data/train.h5",
         validation=validation_images,
-        weights=weights("classifier"),
-        ordinary=ordinary,
+        weights=ask(inputs.pretrained_weights, "classifier"),
+        ordinary=ask(inputs.ordinary_classifier),
     output:
         model=f"{SEED}/{{classifier}}/model.safetensors",
         history=f"{SEED}/{{classifier}}/history.csv",
@@ -15,7 +15,7 @@ rule classifier_train:
     benchmark:
         f"{SEED}/{{classifier}}/log/model.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: eight_for_each(gpus)
     resources:
         mem_mb=memory(8000, gpus),
@@ -24,7 +24,7 @@ rule classifier_train:
         nodes=1,
     params:
         recipe=recipe("classifier"),
-        code=code("wsss.classifier.train", f"{SEED}/{{classifier}}/model.safetensors"),
+        code=code("wsss.classifier.train"),
         weights=each("--weights", "weights"),
         ordinary=each("--ordinary", "ordinary"),
     message:
@@ -47,17 +47,14 @@ rule classifier_evaluate:
     benchmark:
         f"{SEED}/{{classifier}}/log/model.{{split}}.eval.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: 8
     resources:
         mem_mb=memory(6000),
         runtime=minutes_for_10000(240),
         gpu=1,
     params:
-        code=code(
-            "wsss.classifier.evaluation",
-            f"{SEED}/{{classifier}}/model.{{split}}.eval.json",
-        ),
+        code=code("wsss.classifier.evaluation"),
     message:
         "Evaluate the classifier {wildcards.classifier} on the labels of {wildcards.split}."
     shell:
@@ -86,7 +83,7 @@ rule classifier_curve:
         mem_mb=memory(2000),
         runtime=minutes(20),
     params:
-        code=code("wsss.classifier.curve", f"{SEED}/{{classifier}}/history.png"),
+        code=code("wsss.classifier.curve"),
     message:
         "Draw the learning curves of {wildcards.classifier}, seed {wildcards.seed}."
     shell:

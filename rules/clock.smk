@@ -1,29 +1,20 @@
-"""Refuses to start on inputs from the future, which a clock that jumped leaves behind.
+"""What is done once before the first job."""
 
-Snakemake would run a job on them to its end, find its output older than its input, and delete it.
-"""
-
-import time
-
-SKEW = 5  # seconds that clocks of one cluster may differ
+from wsss.workflow.clock import inputs_from_the_future
 
 
-def inputs_from_the_future(dag):
-    """Files that jobs of this run read and none of them makes, dated later than now."""
-    jobs = list(dag.needrun_jobs())
-    made = {str(file) for job in jobs for file in job.output}
-    read = {str(file) for job in jobs for file in job.input} - made
-    limit = time.time() + SKEW
-    return sorted(
-        file
-        for file in read
-        if Path(file).exists() and Path(file).stat().st_mtime > limit
-    )
+def hold_to_cores():
+    """Count the threads of this machine's jobs also beside `-j 4`: four of them at most.
+
+    With a number of jobs, as clusters have, and `cores: all` of profiles/default Snakemake does not.
+    """
+    if workflow.local_exec and workflow.nodes is not None:
+        workflow.register_resource("_cores", workflow.resource_settings.cores)
 
 
 onstart:
     hold_to_cores()
-    if late := inputs_from_the_future(workflow.dag):
+    if late := inputs_from_the_future(workflow.dag.needrun_jobs()):
         for file in late:
             print(
                 f"error: {file}: dated in the future, a clock has jumped; set it right and touch "

@@ -7,7 +7,7 @@ rule crf_refine:
     input:
         source=f"{SEED}/{{above}}/{{file}}.{{split}}{{shard}}.h5",
         images="results/{dataset}/data/{split}.h5",
-        threshold=crf_threshold_source,
+        threshold=ask(inputs.crf_threshold_source),
     output:
         REFINED,
     log:
@@ -24,7 +24,7 @@ rule crf_refine:
         runtime=minutes_for_10000(720),
     params:
         recipe=recipe("crf"),
-        code=code("wsss.crf.refine", REFINED),
+        code=code("wsss.crf.refine"),
         threshold=each("--threshold-from", "threshold"),
     message:
         "Refine {wildcards.file}.{wildcards.split} by the dense CRF {wildcards.preset}."

@@ -3,7 +3,7 @@
 
 rule data_images:
     input:
-        sources,
+        ask(inputs.data_sources),
     output:
         "results/{dataset}/data/{split}.h5",
     log:
@@ -18,7 +18,7 @@ rule data_images:
         runtime=minutes_for_10000(60),
     params:
         recipe=recipe("dataset"),
-        code=code("wsss.data.prepare", "results/{dataset}/data/{split}.h5"),
+        code=code("wsss.data.prepare"),
     message:
         "Prepare the {wildcards.split} images of {wildcards.dataset}."
     shell:
@@ -29,7 +29,7 @@ rule data_images:
 rule data_masks:
     input:
         images="results/{dataset}/data/{split}.h5",
-        sources=sources,
+        sources=ask(inputs.data_sources),
     output:
         "results/{dataset}/data/{split}.{purpose}.h5",
     log:
@@ -44,7 +44,7 @@ rule data_masks:
         runtime=minutes_for_10000(60),
     params:
         recipe=recipe("dataset"),
-        code=code("wsss.data.prepare", "results/{dataset}/data/{split}.{purpose}.h5"),
+        code=code("wsss.data.prepare"),
         purpose=lambda wildcards: {"masks": "evaluation"}.get(
             wildcards.purpose, "supervision"
         ),

@@ -5,7 +5,7 @@ rule evaluation_maps:
     input:
         maps=parts(f"{SEED}/{{above}}/{{maps}}.{{split}}"),
         masks="results/{dataset}/data/{split}.masks.h5",
-        threshold=threshold_source,
+        threshold=ask(inputs.threshold_source),
     output:
         f"{SEED}/{{above}}/{{maps}}.{{split}}.eval.json",
     log:
@@ -19,11 +19,8 @@ rule evaluation_maps:
         mem_mb=memory(4000),
         runtime=minutes_for_10000(120),
     params:
-        recipe=EVALUATION.to_json(),
-        code=code(
-            "wsss.evaluation.map_evaluation",
-            f"{SEED}/{{above}}/{{maps}}.{{split}}.eval.json",
-        ),
+        recipe=ask(inputs.map_evaluation_recipe),
+        code=code("wsss.evaluation.map_evaluation"),
         maps=each("--maps", "maps"),
         threshold=each("--threshold-from", "threshold"),
     message:
@@ -37,9 +34,9 @@ rule evaluation_maps:
 rule evaluation_priors:
     input:
         maps=parts(f"{CAM}/cam.{{split}}"),
-        saliency=saliency_maps,
+        saliency=ask(inputs.saliency_maps),
         masks="results/{dataset}/data/{split}.masks.h5",
-        threshold=priors_threshold_source,
+        threshold=ask(inputs.priors_threshold_source),
     output:
         f"{SALIENCY}/cam+saliency.{{split}}.eval.json",
     log:
@@ -54,10 +51,7 @@ rule evaluation_priors:
         runtime=minutes_for_10000(120),
     params:
         recipe=CONFIG.evaluation.to_json(),
-        code=code(
-            "wsss.evaluation.map_evaluation",
-            f"{SALIENCY}/cam+saliency.{{split}}.eval.json",
-        ),
+        code=code("wsss.evaluation.map_evaluation"),
         maps=each("--maps", "maps"),
         saliency=each("--saliency", "saliency"),
         threshold=each("--threshold-from", "threshold"),
@@ -72,7 +66,7 @@ rule evaluation_priors:
 rule evaluation_masks:
     input:
         masks=parts(f"{SEED}/{{above}}/{{file}}"),
-        ground_truth=ground_truth,
+        ground_truth=ask(inputs.ground_truth),
     output:
         f"{SEED}/{{above}}/{{file}}.eval.json",
     log:
@@ -91,11 +85,9 @@ rule evaluation_masks:
         mem_mb=memory(4000),
         runtime=minutes_for_10000(120),
     params:
-        recipe=evaluation_of,
+        recipe=ask(inputs.mask_evaluation_recipe),
         masks=each("--predictions", "masks"),
-        code=code(
-            "wsss.evaluation.mask_evaluation", f"{SEED}/{{above}}/{{file}}.eval.json"
-        ),
+        code=code("wsss.evaluation.mask_evaluation"),
     message:
         "Evaluate the masks {wildcards.file}."
     shell:
@@ -119,7 +111,7 @@ rule evaluation_curve:
     benchmark:
         f"{SEED}/{{above}}/log/{{maps}}.{{split}}.curve.benchmark.tsv"
     wildcard_constraints:
-        maps="|".join(map(re.escape, THRESHOLDED)),
+        maps="|".join(map(re.escape, tree.THRESHOLDED)),
     conda:
         "../envs/wsss-cpu.yaml"
     threads: 1
@@ -127,9 +119,7 @@ rule evaluation_curve:
         mem_mb=memory(2000),
         runtime=minutes(20),
     params:
-        code=code(
-            "wsss.evaluation.figure", f"{SEED}/{{above}}/{{maps}}.{{split}}.curve.png"
-        ),
+        code=code("wsss.evaluation.figure"),
     message:
         "Draw the threshold curve of {wildcards.maps}.{wildcards.split}."
     shell:

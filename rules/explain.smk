@@ -5,7 +5,7 @@ rule explain_maps:
     input:
         model=f"{SEED}/{{classifier}}/model.safetensors",
         images="results/{dataset}/data/{split}.h5",
-        masks=explain_masks,
+        masks=ask(inputs.explain_masks),
     output:
         f"{EXPLAIN}/explained.{{split}}{{shard}}.h5",
     log:
@@ -13,7 +13,7 @@ rule explain_maps:
     benchmark:
         f"{EXPLAIN}/log/explained.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: 8
     resources:
         mem_mb=memory(8000),
@@ -21,9 +21,7 @@ rule explain_maps:
         gpu=1,
     params:
         recipe=recipe("explain", "maps"),
-        code=code(
-            "wsss.explain.extraction", f"{EXPLAIN}/explained.{{split}}{{shard}}.h5"
-        ),
+        code=code("wsss.explain.extraction"),
         shard=shard_option,
         masks=each("--masks", "masks"),
     message:
@@ -40,14 +38,14 @@ rule explain_metrics:
         images="results/{dataset}/data/{split}.h5",
         maps=parts(f"{EXPLAIN}/explained.{{split}}"),
     output:
-        rows=f"{EXPLAIN}/explain.{{split}}.csv",
         summary=f"{EXPLAIN}/explain.{{split}}.eval.json",
+        rows=f"{EXPLAIN}/explain.{{split}}.csv",
     log:
         f"{EXPLAIN}/log/explain.{{split}}.eval.log",
     benchmark:
         f"{EXPLAIN}/log/explain.{{split}}.eval.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: 8
     resources:
         mem_mb=memory(8000),
@@ -55,7 +53,7 @@ rule explain_metrics:
         gpu=1,
     params:
         recipe=recipe("explain", "metrics"),
-        code=code("wsss.explain.metrics.evaluation", f"{EXPLAIN}/explain.{{split}}.eval.json"),
+        code=code("wsss.explain.metrics.evaluation"),
         maps=each("--maps", "maps"),
     message:
         "Mask {wildcards.split} by the maps of {wildcards.explain} and see what drops."
@@ -69,7 +67,7 @@ rule explain_localization:
     input:
         maps=parts(f"{EXPLAIN}/explained.{{split}}"),
         masks="results/{dataset}/data/{split}.masks.h5",
-        percentile=percentile_source,
+        percentile=ask(inputs.percentile_source),
     output:
         f"{EXPLAIN}/localization.{{split}}.eval.json",
     log:
@@ -84,9 +82,7 @@ rule explain_localization:
         runtime=minutes_for_10000(240),
     params:
         recipe=recipe("explain", "localization"),
-        code=code(
-            "wsss.explain.localization.evaluation", f"{EXPLAIN}/localization.{{split}}.eval.json"
-        ),
+        code=code("wsss.explain.localization.evaluation"),
         maps=each("--maps", "maps"),
         percentile=each("--percentile-from", "percentile"),
     message:
@@ -118,10 +114,7 @@ rule explain_weights:
         mem_mb=memory(4000),
         runtime=minutes(20),
     params:
-        code=code(
-            "wsss.explain.class_weights",
-            f"{SEED}/{{classifier}}/explain/class-weights.png",
-        ),
+        code=code("wsss.explain.class_weights"),
     message:
         "Draw the correlation of the class weights of {wildcards.classifier}, seed {wildcards.seed}."
     shell:

@@ -1,9 +1,11 @@
 """Tables, their curves, and galleries: what people look at."""
 
+from wsss.workflow import gallery_inputs, table_inputs
+
 
 rule report_table:
     input:
-        table_files,
+        ask(table_inputs.table_files, by="table"),
     output:
         csv=report(
             "results/tables/{table}.csv",
@@ -24,8 +26,8 @@ rule report_table:
         mem_mb=memory(2000),
         runtime=minutes(20),
     params:
-        spec=table_spec,
-        code=code("wsss.report.render", "results/tables/{table}.csv"),
+        spec=ask(table_inputs.table_spec, by="table"),
+        code=code("wsss.report.render"),
     message:
         "Make the table {wildcards.table}."
     shell:
@@ -35,7 +37,7 @@ rule report_table:
 
 rule report_curves:
     input:
-        curve_files,
+        ask(table_inputs.curve_files, by="table"),
     output:
         report(
             "results/tables/{table}.curves.png",
@@ -54,8 +56,8 @@ rule report_curves:
         mem_mb=memory(2000),
         runtime=minutes(20),
     params:
-        spec=curves_spec,
-        code=code("wsss.report.curves", "results/tables/{table}.curves.png"),
+        spec=ask(table_inputs.curves_spec, by="table"),
+        code=code("wsss.report.curves"),
     message:
         "Draw the threshold curves of the table {wildcards.table}."
     shell:
@@ -64,7 +66,7 @@ rule report_curves:
 
 rule report_gallery:
     input:
-        gallery_files,
+        ask(gallery_inputs.gallery_files),
     output:
         report(
             "results/galleries/{experiment}.seed{seed}.{split}.png",
@@ -87,11 +89,8 @@ rule report_gallery:
         mem_mb=memory(2000),
         runtime=minutes(20),
     params:
-        spec=gallery_spec,
-        code=code(
-            "wsss.report.gallery",
-            "results/galleries/{experiment}.seed{seed}.{split}.png",
-        ),
+        spec=ask(gallery_inputs.gallery_spec),
+        code=code("wsss.report.gallery"),
     message:
         "Draw the gallery of {wildcards.experiment}, {wildcards.split}."
     shell:
@@ -100,7 +99,7 @@ rule report_gallery:
 
 rule report_comparison:
     input:
-        gallery_files,
+        ask(gallery_inputs.gallery_files),
     output:
         report(
             "results/tables/{table}.seed{seed}.{split}.png",
@@ -123,11 +122,8 @@ rule report_comparison:
         mem_mb=memory(2000),
         runtime=minutes(20),
     params:
-        spec=gallery_spec,
-        code=code(
-            "wsss.report.gallery",
-            "results/tables/{table}.seed{seed}.{split}.png",
-        ),
+        spec=ask(gallery_inputs.gallery_spec),
+        code=code("wsss.report.gallery"),
     message:
         "Draw the maps of the table {wildcards.table} side by side."
     shell:

@@ -4,8 +4,8 @@
 rule saliency_train_c2am:
     input:
         images="results/{dataset}/data/train.h5",
-        hints=hints,
-        weights=weights("saliency", "c2am"),
+        hints=ask(inputs.hints),
+        weights=ask(inputs.pretrained_weights, "saliency", "c2am"),
     output:
         f"{SALIENCY}/c2am.safetensors",
     log:
@@ -13,7 +13,7 @@ rule saliency_train_c2am:
     benchmark:
         f"{SALIENCY}/log/c2am.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: eight_for_each(gpus)
     resources:
         mem_mb=memory(12000, gpus),
@@ -22,7 +22,7 @@ rule saliency_train_c2am:
         nodes=1,
     params:
         recipe=recipe("saliency", "c2am"),
-        code=code("wsss.saliency.train_c2am", f"{SALIENCY}/c2am.safetensors"),
+        code=code("wsss.saliency.train_c2am"),
         hints=each("--hints", "hints"),
         weights=each("--weights", "weights"),
     message:
@@ -44,7 +44,7 @@ rule saliency_c2am:
     benchmark:
         f"{SALIENCY}/log/c2am.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: 8
     resources:
         mem_mb=memory(6000),
@@ -53,7 +53,7 @@ rule saliency_c2am:
     params:
         recipe=recipe("saliency", "maps"),
         shard=shard_option,
-        code=code("wsss.saliency.extraction", f"{SALIENCY}/c2am.{{split}}{{shard}}.h5"),
+        code=code("wsss.saliency.extraction"),
     message:
         "Extract {wildcards.saliency} maps of {wildcards.split}."
     shell:
@@ -80,7 +80,7 @@ rule saliency_masks:
         runtime=minutes_for_10000(720),
     params:
         recipe=recipe("saliency", "masks"),
-        code=code("wsss.crf.pseudo", f"{SALIENCY}/c2am.masks.train{{shard}}.h5"),
+        code=code("wsss.crf.pseudo"),
     message:
         "Make pseudo saliency masks of {wildcards.saliency}."
     shell:
@@ -91,8 +91,8 @@ rule saliency_masks:
 rule saliency_train:
     input:
         images="results/{dataset}/data/train.h5",
-        masks=saliency_masks,
-        weights=weights("saliency", "network"),
+        masks=ask(inputs.saliency_masks),
+        weights=ask(inputs.pretrained_weights, "saliency", "network"),
     output:
         f"{SALIENCY}/network.safetensors",
     log:
@@ -100,7 +100,7 @@ rule saliency_train:
     benchmark:
         f"{SALIENCY}/log/network.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: eight_for_each(gpus)
     resources:
         mem_mb=memory(12000, gpus),
@@ -109,7 +109,7 @@ rule saliency_train:
         nodes=1,
     params:
         recipe=recipe("saliency", "network"),
-        code=code("wsss.saliency.train_network", f"{SALIENCY}/network.safetensors"),
+        code=code("wsss.saliency.train_network"),
         masks=each("--masks", "masks"),
         weights=each("--weights", "weights"),
     message:
@@ -131,7 +131,7 @@ rule saliency_predict:
     benchmark:
         f"{SALIENCY}/log/saliency.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: 8
     resources:
         mem_mb=memory(6000),
@@ -140,9 +140,7 @@ rule saliency_predict:
     params:
         recipe=recipe("saliency", "predict"),
         shard=shard_option,
-        code=code(
-            "wsss.saliency.extraction", f"{SALIENCY}/saliency.{{split}}{{shard}}.h5"
-        ),
+        code=code("wsss.saliency.extraction"),
     message:
         "Predict the saliency of {wildcards.split} by {wildcards.saliency}."
     shell:

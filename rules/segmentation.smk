@@ -7,7 +7,7 @@ rule segmentation_train:
     input:
         images="results/{dataset}/data/train.h5",
         masks=parts(f"{AFFINITY}/pseudo.train"),
-        weights=weights("segmentation", "train"),
+        weights=ask(inputs.pretrained_weights, "segmentation", "train"),
     output:
         f"{AFFINITY}/{{segmentation}}/model.safetensors",
     log:
@@ -15,7 +15,7 @@ rule segmentation_train:
     benchmark:
         f"{AFFINITY}/{{segmentation}}/log/model.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: eight_for_each(gpus)
     resources:
         mem_mb=memory(12000, gpus),
@@ -24,9 +24,7 @@ rule segmentation_train:
         nodes=1,
     params:
         recipe=recipe("segmentation", "train"),
-        code=code(
-            "wsss.segmentation.train", f"{AFFINITY}/{{segmentation}}/model.safetensors"
-        ),
+        code=code("wsss.segmentation.train"),
         masks=each("--masks", "masks"),
         weights=each("--weights", "weights"),
     message:
@@ -41,7 +39,7 @@ use rule segmentation_train as segmentation_train_supervised with:
     input:
         images="results/{dataset}/data/train.h5",
         masks="results/{dataset}/data/train.supervision.h5",
-        weights=weights("segmentation", "train"),
+        weights=ask(inputs.pretrained_weights, "segmentation", "train"),
     output:
         f"{SUPERVISED}/model.safetensors",
     log:
@@ -50,7 +48,7 @@ use rule segmentation_train as segmentation_train_supervised with:
         f"{SUPERVISED}/log/model.benchmark.tsv"
     params:
         recipe=recipe("segmentation", "train"),
-        code=code("wsss.segmentation.train", f"{SUPERVISED}/model.safetensors"),
+        code=code("wsss.segmentation.train"),
         masks=each("--masks", "masks"),
         weights=each("--weights", "weights"),
     message:
@@ -71,7 +69,7 @@ rule segmentation_predict:
     benchmark:
         f"{SEED}/{{above}}/{{segmentation}}/log/prediction.{{split}}{{shard}}.benchmark.tsv"
     conda:
-        GPU_ENV
+        SITE.gpu_env
     threads: 8
     resources:
         mem_mb=memory(6000),
@@ -79,7 +77,7 @@ rule segmentation_predict:
         gpu=1,
     params:
         recipe=recipe("segmentation", "predict"),
-        code=code("wsss.segmentation.predict", PREDICTED),
+        code=code("wsss.segmentation.predict"),
         shard=shard_option,
     message:
         "Predict class scores of {wildcards.split} with {wildcards.segmentation}."

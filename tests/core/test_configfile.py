@@ -5,7 +5,7 @@ import yaml
 
 from wsss.core.configfile import load, locate, read_recipe, resolve
 from wsss.core.errors import UserError
-from wsss.workflow.config import parse
+from wsss.workflow.loading import parse
 
 
 def write(path: Path, text: str) -> Path:

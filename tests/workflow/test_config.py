@@ -11,7 +11,7 @@ import yaml
 
 from wsss.core.configfile import read_yaml, with_used
 from wsss.core.errors import UserError
-from wsss.workflow.config import parse
+from wsss.workflow.loading import parse
 from wsss.workflow.schema import schema_text
 from wsss.workflow.tree import evaluated
 
@@ -449,7 +449,7 @@ def test_the_schema_file_is_in_sync():
 def test_parsing_imports_neither_torch_nor_h5py():
     program = (
         "import sys, yaml, wsss.workflow.tree, wsss.core.digest;"
-        "from wsss.workflow.config import parse;"
+        "from wsss.workflow.loading import parse;"
         "parse(yaml.safe_load(open('config.yaml')), ['config.yaml']);"
         "print(sorted({'torch', 'h5py', 'lightning', 'pandas', 'numpy'} & set(sys.modules)))"
     )

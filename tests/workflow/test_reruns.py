@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from wsss.core.errors import UserError
-from wsss.workflow.config import parse
+from wsss.workflow.loading import parse
 
 pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.slow]
 

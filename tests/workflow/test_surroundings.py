@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from wsss.core.configfile import read_yaml, with_used
-from wsss.workflow.config import missing_surroundings, parse
+from wsss.workflow.checks import missing_surroundings
+from wsss.workflow.loading import parse
 
 DEMO = with_used(read_yaml(Path(__file__).parents[2] / "config.yaml"), "config.yaml")
 

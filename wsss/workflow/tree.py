@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from wsss.report.recipe import THRESHOLDED as THRESHOLDED
 from wsss.workflow.experiment import Experiment
 
 # Which stage makes a file of this name; also the order of a gallery's columns.
@@ -29,6 +30,12 @@ EVALUATED = MAKERS | {
 REFINED = ("cam", "c2am", "saliency", "walk", "pseudo", "prediction", "explained")
 # Made of train only: networks learn from them.
 OF_TRAIN = ("c2am.masks", "labels")
+# Folders of the results tree, as Snakemake writes wildcards.
+SEED = "results/{dataset}/seed{seed}"
+CAM = f"{SEED}/{{classifier}}/{{cam}}"
+SALIENCY = f"{CAM}/{{saliency}}"
+AFFINITY = f"{SALIENCY}/{{affinity}}"
+EXPLAIN = f"{SEED}/{{classifier}}/explain/{{explain}}"
 RESERVED = {"none", "explain", "data", "ground-truth", "tables", "galleries", "weights", "log"}
 
 
@@ -68,6 +75,11 @@ def shards(number: int) -> tuple[str, ...]:
     if number == 1:
         return ("",)
     return tuple(f".{i}-of-{number}" for i in range(1, number + 1))
+
+
+def parts(file: str, number: int) -> list[str]:
+    """A file of maps or masks (given without .h5) in the parts that `number` jobs make of it."""
+    return [f"{file}{shard}.h5" for shard in shards(number)]
 
 
 # Jobs of the saliency stage: C²AM, which a teacher may have done, and the network, if there is one,
