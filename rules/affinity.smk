@@ -1,4 +1,4 @@
-"""Affinity labels, AffinityNet, random walk, pseudo masks: no ground truth comes in."""
+"""Affinity labels, boundary network, random walk, pseudo masks: no ground truth comes in."""
 
 
 rule affinity_labels:
@@ -55,7 +55,7 @@ rule affinity_train:
         labels=each("--labels", "labels"),
         weights=each("--weights", "weights"),
     message:
-        "Train AffinityNet {wildcards.affinity}, seed {wildcards.seed}."
+        "Train the boundary network of {wildcards.affinity}, seed {wildcards.seed}."
     shell:
         "python -m wsss --log {log:q} affinity train --recipe {params.recipe:q}"
         " --images {input.images:q} {params.labels:q} {params.weights:q}"

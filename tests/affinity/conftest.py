@@ -103,7 +103,7 @@ def network_recipe_fixture():
 
 @pytest.fixture(scope="session")
 def trained(files, weights, tmp_path_factory):
-    """An AffinityNet of two epochs, seed 5."""
+    """A boundary network of two epochs, seed 5."""
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("trained") / "model.safetensors"
     train(network_recipe(), files.images, files.labels, weights=weights, seed=5, threads=1, out=out)

@@ -2,7 +2,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from wsss.affinity.network import AffinityNet, load_affinity_net
+from wsss.affinity.boundary_net import BoundaryNet
+from wsss.affinity.network import load_network
 from wsss.core.errors import UserError
 from wsss.core.files.model_file import save_model
 from wsss.nn.backbones import build_pyramid, initialise
@@ -14,7 +15,7 @@ from wsss.nn.recipe import Backbone
     [("resnet10t", 16, 5), ("resnet10t", 8, 5), ("mobilenetv2_100", 16, 5), ("resnet18", 32, 5)],
 )
 def test_logits_lie_on_the_stride_4_grid(name, stride, taps):
-    network = AffinityNet(Backbone(name=name, output_stride=stride)).eval()
+    network = BoundaryNet(Backbone(name=name, output_stride=stride)).eval()
     assert len(network.stages) == taps
     assert network.logit.in_channels == 32 * taps
     for height, width in ((64, 96), (37, 50)):
@@ -23,7 +24,7 @@ def test_logits_lie_on_the_stride_4_grid(name, stride, taps):
 
 
 def test_first_stage_is_the_papers_stem_after_max_pooling():
-    network = AffinityNet(Backbone(name="resnet18"))
+    network = BoundaryNet(Backbone(name="resnet18"))
     images = torch.randn(1, 3, 45, 70)
     with torch.no_grad():
         stem = network.backbone(images)[0]
@@ -32,7 +33,7 @@ def test_first_stage_is_the_papers_stem_after_max_pooling():
 
 
 def test_only_the_head_is_trained_and_the_backbone_stays_in_evaluation_mode():
-    network = AffinityNet(Backbone(name="resnet10t")).train()
+    network = BoundaryNet(Backbone(name="resnet10t")).train()
     assert not any(module.training for module in network.backbone.modules())
     assert all(module.training for module in network.stages.modules())
     before = {k: v.clone() for k, v in network.backbone.state_dict().items()}
@@ -53,7 +54,7 @@ def test_takes_the_backbone_of_a_trained_classifier(tmp_path, name):
     classifier = CamNetwork(backbone, 3).eval()
     path = tmp_path / "model.safetensors"
     save_model(path, classifier, {"kind": "classifier"})
-    network = AffinityNet(backbone)
+    network = BoundaryNet(backbone)
     initialise(network.backbone, backbone, path)
     trained = classifier.state_dict()
     own = network.backbone.state_dict()
@@ -62,11 +63,11 @@ def test_takes_the_backbone_of_a_trained_classifier(tmp_path, name):
 
 def test_model_file_round_trip(tmp_path, network_recipe):
     recipe = network_recipe()
-    network = AffinityNet(recipe.backbone).eval()
+    network = BoundaryNet(recipe.backbone).eval()
     path = tmp_path / "model.safetensors"
     about = {"kind": "affinity", "recipe": recipe.model_dump(mode="json"), "classes": ["cat"]}
     save_model(path, network, about)
-    read, read_recipe, header = load_affinity_net(path)
+    read, read_recipe, header = load_network(path)
     assert read_recipe == recipe and header["classes"] == ["cat"]
     images = torch.randn(1, 3, 40, 40)
     assert torch.equal(read.eval()(images), network(images))
@@ -76,17 +77,17 @@ def test_a_classifier_is_refused_as_a_model(tmp_path):
     path = tmp_path / "model.safetensors"
     save_model(path, torch.nn.Linear(1, 1), {"kind": "classifier"})
     with pytest.raises(UserError, match="holds a classifier, but a affinity"):
-        load_affinity_net(path)
+        load_network(path)
     save_file(build_pyramid(Backbone(name="resnet10t")).state_dict(), path)
     with pytest.raises(UserError, match="not written by wsss"):
-        load_affinity_net(path)
+        load_network(path)
 
 
 def test_a_state_of_another_backbone_is_refused(tmp_path, network_recipe):
     recipe = network_recipe()
-    network = AffinityNet(recipe.backbone)
+    network = BoundaryNet(recipe.backbone)
     network.logit = torch.nn.Conv2d(7, 1, 1)
     path = tmp_path / "model.safetensors"
     save_model(path, network, {"kind": "affinity", "recipe": recipe.model_dump(mode="json")})
     with pytest.raises(UserError, match=r"does not fit its own recipe \(.*\); train it again"):
-        load_affinity_net(path)
+        load_network(path)

@@ -12,10 +12,15 @@ from wsss.affinity.recipe import (
     NetworkRecipe,
     RandomWalkRecipe,
     WalkRecipe,
-    parse_affinity,
 )
 from wsss.core.errors import UserError
+from wsss.core.recipe import parse_json
 from wsss.crf.recipe import PseudoRecipe
+
+
+def parse_affinity(data):
+    """A recipe as a study's section gives it, random walk unless another method is named."""
+    return parse_json(json.dumps({"method": "random-walk", **data}), AffinityRecipe)
 
 
 def test_defaults_are_the_published_ones():
@@ -54,7 +59,10 @@ def test_methods_and_sections_round_trip():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"method": "randomwalk"}, "no method 'randomwalk' (did you mean 'random-walk'?)"),
+        (
+            {"method": "randomwalk"},
+            "'randomwalk' is none of random-walk, direct (did you mean 'random-walk'?)",
+        ),
         ({"walk": {"setps": 8}}, "walk.setps: unknown key (did you mean 'steps'?)"),
         ({"walk": {"beta": 0}}, "walk.beta: "),
         ({"walk": {"radius": 1}}, "walk.radius: "),

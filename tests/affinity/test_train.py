@@ -2,7 +2,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from wsss.affinity.network import AffinityNet, load_affinity_net
+from wsss.affinity.boundary_net import BoundaryNet
+from wsss.affinity.network import load_network
 from wsss.affinity.train import AffinityLearner, train
 from wsss.core.errors import UserError
 from wsss.core.files.store import Header, MaskReader, MaskWriter
@@ -18,8 +19,8 @@ def run(files, weights, out, recipe, seed=5, labels=None):
 
 
 def test_model_file_says_what_it_is_and_holds_the_given_backbone(trained, weights, network_recipe):
-    network, recipe, about = load_affinity_net(trained)
-    assert isinstance(network, AffinityNet) and recipe == network_recipe()
+    network, recipe, about = load_network(trained)
+    assert isinstance(network, BoundaryNet) and recipe == network_recipe()
     assert (about["kind"], about["seed"]) == ("affinity", 5)
     assert about["classes"] == ["cat", "dog", "cow"]
     assert "torch" in about["software"]
@@ -61,7 +62,7 @@ def test_killed_in_epoch_2_and_resumed_gives_the_same_bytes(
 def test_the_head_learns_where_the_boundary_is(files, weights, network_recipe):
     recipe = network_recipe()
     torch.manual_seed(0)
-    network = AffinityNet(recipe.backbone)
+    network = BoundaryNet(recipe.backbone)
     initialise(network.backbone, recipe.backbone, weights)
     learner = AffinityLearner(network, recipe)
     data = MaskedImages(files.images, files.labels, TrainTransform(recipe.augment, recipe.backbone))
@@ -79,7 +80,7 @@ def test_the_head_learns_where_the_boundary_is(files, weights, network_recipe):
 
 def test_labels_are_taken_where_the_map_looks(network_recipe):
     """Map pixel i is image pixel 4i: a mask that is 1 only there trains as foreground alone."""
-    learner = AffinityLearner(AffinityNet(network_recipe().backbone), network_recipe())
+    learner = AffinityLearner(BoundaryNet(network_recipe().backbone), network_recipe())
     labels = torch.zeros(1, 32, 32, dtype=torch.uint8)
     labels[:, ::4, ::4] = 1
     _, logs = learner.loss((torch.randn(1, 3, 32, 32), labels))

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from wsss.affinity.network import load_affinity_net
+from wsss.affinity.network import load_network
 from wsss.affinity.recipe import WalkRecipe
 from wsss.affinity.walk import random_walk
 from wsss.affinity.walk_maps import boundary, walk_maps, walk_record
@@ -21,7 +21,7 @@ from .conftest import assert_same_in_parts
 
 @pytest.fixture(scope="module")
 def net(trained):
-    network, recipe, _ = load_affinity_net(trained)
+    network, recipe, _ = load_network(trained)
     return ready(network), recipe.backbone
 
 

@@ -1,27 +1,17 @@
 """What jobs ask for: time by the number of their images."""
 
-import json
 import re
 
 import pytest
 
-from .conftest import copied
+from wsss.core.errors import UserError
+from wsss.workflow.loading import parse
+from wsss.workflow.resources import Minutes, megabytes
+from wsss.workflow.site import read_site
+
+from .conftest import TINY, copied
 
 pytestmark = pytest.mark.xdist_group("workflow")
-
-ASKING = """
-include: "Snakefile"
-
-from snakemake.iocontainers import Wildcards
-
-def asked(attempt=1, **wildcards):
-    return minutes_for_10000(480)(Wildcards(fromdict={"dataset": "toy"} | wildcards), attempt)
-
-print(json.dumps([
-    asked(), asked(attempt=2), asked(split="val"), asked(split="val", attempt=2),
-    asked(split="train", shard=".2-of-4"), asked(split="train", shard=""), asked(dataset="voc"),
-]))
-"""
 
 
 @pytest.mark.parametrize(
@@ -31,16 +21,46 @@ print(json.dumps([
         ({"WSSS_MAX_MINUTES": "500"}, [500, 500, 30, 60, 240, 500, 480]),
     ],
 )
-def test_time_grows_with_the_images_of_a_job_as_far_as_the_site_allows(tmp_path, site, minutes):
+def test_time_grows_with_the_images_of_a_job_as_far_as_the_site_allows(site, minutes):
+    toy = TINY["dataset"]["toy"] | {"train": 20_000, "val": 100}
+    config = parse(TINY | {"dataset": {"toy": toy}, "shards": 4})
+    budget = Minutes(config, read_site(site).max_minutes)
+
+    def asked(attempt=1, **wildcards):
+        return budget.by_images(480, {"dataset": "toy"} | wildcards, attempt)
+
+    assert [
+        *(asked(), asked(attempt=2), asked(split="val"), asked(split="val", attempt=2)),
+        *(asked(split="train", shard=".2-of-4"), asked(split="train", shard="")),
+        asked(dataset="voc"),
+    ] == minutes
+
+
+def test_memory_grows_with_gpus_and_attempts():
+    assert megabytes(8000, 1) == 8000
+    assert megabytes(8000, 2, gpus=4) == 64_000
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("WSSS_ENV", "gpu", "WSSS_ENV is 'gpu'; set it to cuda or cpu"),
+        (
+            "WSSS_MAX_MINUTES",
+            "2 days",
+            "WSSS_MAX_MINUTES is '2 days'; set it to the minutes a job may take",
+        ),
+    ],
+)
+def test_a_value_of_the_site_that_means_nothing_is_refused(variable, value, says):
+    with pytest.raises(UserError) as error:
+        read_site({variable: value})
+    assert str(error.value) == says
+
+
+def test_the_workflow_ends_with_that_line(tmp_path):
     workflow = copied(tmp_path)
-    toy = workflow.data["dataset"]["toy"] | {"train": 20_000, "val": 100}
-    workflow.write(workflow.data | {"dataset": {"toy": toy}, "shards": 4})
-    (tmp_path / "asking.smk").write_text(ASKING)
-    asking = ["--snakefile", "asking.smk", "--dry-run", "--quiet", "all", "all"]
-    done = workflow.snakemake(*asking, **site)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout.splitlines()[0]) == minutes
-    done = workflow.snakemake(*asking, WSSS_MAX_MINUTES="2 days")
+    done = workflow.snakemake("--dry-run", "--quiet", "all", "all", WSSS_MAX_MINUTES="2 days")
     assert done.returncode == 1
     says = "config error: WSSS_MAX_MINUTES is '2 days'; set it to the minutes a job may take"
     assert done.stderr.splitlines()[-1] == says

@@ -1,4 +1,4 @@
-"""Affinity: from class maps to pseudo masks by affinity labels, AffinityNet and a random walk."""
+"""Affinity: from class maps to pseudo masks, by affinity labels and a random walk."""
 
 import lazy_loader as lazy
 
@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "labels": ["affinity_label", "make_labels"],
         "loss": ["affinity_loss"],
-        "network": ["AffinityNet"],
+        "boundary_net": ["BoundaryNet"],
         "walk": ["random_walk"],
     },
 )

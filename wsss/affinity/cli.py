@@ -70,7 +70,7 @@ def train_command(
     threads: ThreadsOption = 1,
     gpus: GpusOption = 1,
 ) -> None:
-    """Train AffinityNet on affinity labels; started again after a kill, it resumes."""
+    """Train a boundary network on affinity labels; started again after a kill, it resumes."""
     started = time.monotonic()
     from wsss.affinity.recipe import NetworkRecipe
     from wsss.affinity.train import train
@@ -86,14 +86,14 @@ def train_command(
     "--images train.h5 --recipe '{}' --threads 2 --out walk.train.h5",
 )
 def walk_command(
-    model: Annotated[Path, typer.Option("--model", help="Trained AffinityNet.")],
+    model: Annotated[Path, typer.Option("--model", help="Trained boundary network.")],
     maps: MapsOption,
     images: ImagesOption,
     recipe: RecipeOption,
     out: OutOption,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Move class maps by a random walk that stops at the boundaries of AffinityNet."""
+    """Move class maps by a random walk that stops at the boundaries of a trained network."""
     started = time.monotonic()
     from wsss.affinity.recipe import WalkRecipe
     from wsss.affinity.walk_maps import walk_maps

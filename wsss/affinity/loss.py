@@ -1,4 +1,4 @@
-"""Loss of AffinityNet: pairs of pixels of one class should have no boundary between them."""
+"""Loss of boundary networks: pairs of pixels of one class should have no boundary between them."""
 
 from __future__ import annotations
 

@@ -1,84 +1,35 @@
-"""AffinityNet: the probability of a class boundary, from the stages of a frozen backbone."""
+"""The networks of the affinity stage by the names of `network.architecture`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from wsss.affinity.recipe import STRIDE, NetworkRecipe
+from wsss.affinity.boundary_net import BoundaryNet
+from wsss.affinity.recipe import NetworkRecipe
 from wsss.core.files.model_file import load_into, read_model
 from wsss.core.recipe import canonical_json
-from wsss.nn.backbones import build_pyramid
 from wsss.nn.recipe import Backbone
 
-CHANNELS = 32  # a stage
+# Each takes a backbone and maps images (b, 3, H, W) to boundary logits (b, h, w) at stride 4.
+NETWORKS: dict[str, Callable[[Backbone], nn.Module]] = {"boundary": BoundaryNet}
 
 
-class AffinityNet(nn.Module):
-    """Edge branch of IRN as Puzzle-CAM and P-NOC use it: boundary logits at stride 4.
-
-    Each stage of the backbone → 1×1 convolution without bias → GroupNorm(4) → stride-4 grid →
-    ReLU; concatenated → 1×1 convolution → one logit. The backbone stays in evaluation mode and
-    untrained. Stages of a stride below 4 are first max-pooled (3×3, stride 2, padding 1) to it:
-    timm's first ResNet stage is the stem before the network's own max pooling, the papers' first
-    tap the stem after it, and the two become the same.
-    """
-
-    def __init__(self, backbone: Backbone):
-        super().__init__()
-        self.backbone = build_pyramid(backbone).requires_grad_(False)
-        info = self.backbone.feature_info
-        self.strides: list[int] = info.reduction()
-        self.stages = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(channels, CHANNELS, 1, bias=False), nn.GroupNorm(4, CHANNELS))
-            for channels in info.channels()
-        )
-        self.logit = nn.Conv2d(CHANNELS * len(self.stages), 1, 1)
-        self.train()
-
-    def train(self, mode: bool = True) -> AffinityNet:
-        """The backbone's BatchNorm always uses its running statistics."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
-
-    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b h w"]:
-        """Logits of a class boundary at ((H − 1) // 4 + 1, (W − 1) // 4 + 1).
-
-        With sides that are multiples of 32 every stage is enlarged by exactly stride / 4.
-        """
-        size = [(side - 1) // STRIDE + 1 for side in images.shape[-2:]]
-        with torch.no_grad():
-            features = [
-                self._to_stride_4(x, stride)
-                for x, stride in zip(self.backbone(images), self.strides, strict=True)
-            ]
-        stages = [stage(x) for stage, x in zip(self.stages, features, strict=True)]
-        stages = [
-            x if list(x.shape[-2:]) == size else F.interpolate(x, size, mode="bilinear")
-            for x in stages
-        ]
-        return self.logit(torch.cat([F.relu(x) for x in stages], 1))[:, 0]
-
-    @staticmethod
-    def _to_stride_4(x: Tensor, stride: int) -> Tensor:
-        while stride < STRIDE:
-            x, stride = F.max_pool2d(x, 3, stride=2, padding=1), stride * 2
-        return x
+def build_network(recipe: NetworkRecipe) -> nn.Module:
+    """The network that the recipe names, with its backbone's weights not yet loaded."""
+    return NETWORKS[recipe.architecture](recipe.backbone)
 
 
-def load_affinity_net(path: Path) -> tuple[AffinityNet, NetworkRecipe, dict[str, Any]]:
+def load_network(path: Path) -> tuple[nn.Module, NetworkRecipe, dict[str, Any]]:
     """The network, its recipe and the header of a model file of kind "affinity".
 
     Raises UserError for a file of another kind, or a damaged one.
     """
     state, about = read_model(path, "affinity")
     recipe = NetworkRecipe.from_json(canonical_json(about["recipe"]))
-    network = AffinityNet(recipe.backbone)
+    network = build_network(recipe)
     load_into(network, state, path)
     return network, recipe, about

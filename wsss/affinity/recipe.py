@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from wsss.core.errors import UserError
-from wsss.core.recipe import Recipe, canonical_json, did_you_mean
+from wsss.core.recipe import Recipe
 from wsss.crf.recipe import CrfSettings, PseudoRecipe
 from wsss.nn.recipe import Augment, Backbone
 from wsss.training.recipe import Optimizer, Training
@@ -53,7 +52,7 @@ class EdgeOptimizer(Optimizer):
 
 
 class EdgeTraining(Training):
-    """Schedule of AffinityNet."""
+    """Schedule of the boundary network."""
 
     epochs: int = Field(3, ge=1)
     batch_size: int = Field(32, ge=1)
@@ -61,8 +60,12 @@ class EdgeTraining(Training):
 
 
 class NetworkRecipe(Recipe):
-    """AffinityNet: a boundary head on a frozen backbone (IRN's edge branch, Puzzle-CAM)."""
+    """A network that finds class boundaries, on a frozen backbone."""
 
+    architecture: Literal["boundary"] = Field(
+        "boundary",
+        description="boundary: the boundary branch of IRN in Puzzle-CAM's variant, BoundaryNet.",
+    )
     backbone: Backbone = Field(
         Backbone(weights="classifier"),
         description="Frozen: its weights are never trained, so they must be given.",
@@ -100,7 +103,7 @@ class WalkRecipe(Recipe):
 
 
 class RandomWalkRecipe(Recipe):
-    """Affinity labels → AffinityNet → random walk → pseudo masks."""
+    """Affinity labels → boundary network → random walk → pseudo masks."""
 
     method: Literal["random-walk"] = "random-walk"
     labels: LabelsRecipe = LabelsRecipe()
@@ -117,14 +120,3 @@ class DirectRecipe(Recipe):
 
 
 AffinityRecipe = Annotated[RandomWalkRecipe | DirectRecipe, Field(discriminator="method")]
-_METHODS = {"random-walk": RandomWalkRecipe, "direct": DirectRecipe}
-
-
-def parse_affinity(data: dict[str, Any]) -> RandomWalkRecipe | DirectRecipe:
-    """The recipe of a section of the configuration; UserError with one line per mistake."""
-    method = data.get("method", "random-walk")
-    if method not in _METHODS:
-        raise UserError(
-            f"affinity: no method '{method}'{did_you_mean(str(method), list(_METHODS))}"
-        )
-    return _METHODS[method].from_json(canonical_json(data))

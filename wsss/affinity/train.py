@@ -1,4 +1,4 @@
-"""Training AffinityNet from affinity labels to a model file."""
+"""Training a boundary network from affinity labels to a model file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from wsss.affinity.loss import affinity_loss
-from wsss.affinity.network import AffinityNet
+from wsss.affinity.network import build_network
 from wsss.affinity.recipe import STRIDE, NetworkRecipe
 from wsss.core.errors import UserError
 from wsss.core.files.store import MaskReader
@@ -29,7 +29,7 @@ from wsss.training.to_file import train_to_file
 class AffinityLearner(Learner):
     """The loss of pairs on the boundary map of `network`; only its new layers are trained."""
 
-    def __init__(self, network: AffinityNet, recipe: NetworkRecipe):
+    def __init__(self, network: nn.Module, recipe: NetworkRecipe):
         super().__init__()
         self.network = network
         self.recipe = recipe
@@ -67,7 +67,7 @@ def train(
     out: Path,
     gpus: int = 1,
 ) -> None:
-    """Train AffinityNet on the labels of `labels` (or its shards) and write it to `out`.
+    """Train the recipe's network on the labels of `labels` (or its shards) and write it to `out`.
 
     images: an images file that holds at least the ids of `labels`; its image-level labels are not
     used. weights: the file of recipe.backbone.weights.
@@ -85,7 +85,7 @@ def train(
         )
     _require_boundaries(dataset.masks)
     torch.manual_seed(mix(seed, "initialise"))
-    network = AffinityNet(recipe.backbone)
+    network = build_network(recipe)
     initialise(network.backbone, recipe.backbone, weights)
     train_to_file(
         AffinityLearner(network, recipe),

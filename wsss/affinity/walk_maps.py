@@ -1,4 +1,4 @@
-"""The random walk over a maps file, with the boundaries of a trained AffinityNet."""
+"""The random walk over a maps file, with the boundaries that a trained network finds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsss.affinity.network import AffinityNet, load_affinity_net
+from wsss.affinity.network import load_network
 from wsss.affinity.recipe import STRIDE, WalkRecipe
 from wsss.affinity.walk import random_walk
 from wsss.core.errors import UserError
@@ -42,7 +42,7 @@ def walk_maps(
     at a time, so the numbers do not depend on their number.
     Raises UserError where model, maps and images do not belong together.
     """
-    network, trained, about = load_affinity_net(model)
+    network, trained, about = load_network(model)
     records, pictures = open_maps(maps, images)
     if tuple(about["classes"]) != records.header.classes:
         raise UserError(f"{model}: trained on other classes than {records.paths[0]} has")
@@ -67,7 +67,7 @@ def walk_maps(
 
 @torch.inference_mode()
 def walk_record(
-    network: AffinityNet,
+    network: nn.Module,
     backbone: Backbone,
     recipe: WalkRecipe,
     image: UInt8[np.ndarray, "H W 3"],
@@ -91,7 +91,7 @@ def walk_record(
 
 @torch.inference_mode()
 def boundary(
-    network: AffinityNet, backbone: Backbone, image: UInt8[np.ndarray, "H W 3"], *, flip: bool
+    network: nn.Module, backbone: Backbone, image: UInt8[np.ndarray, "H W 3"], *, flip: bool
 ) -> Float[Tensor, "h w"]:
     """Probability of a class boundary at stride 4: σ of the logits, averaged with the mirror's.
 
