@@ -6,4 +6,4 @@ import os
 # or another job needs: training beside its workers ran at half speed. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -35,3 +35,14 @@ def test_every_dependency_is_pinned_and_installed_as_pinned():
 def test_pins_are_exact_and_without_addresses():
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         assert re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!]+", line), line
+
+
+def test_one_version_everywhere():
+    import yaml
+
+    from wsss import __version__
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    latest = re.search(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert PROJECT["dynamic"] == ["version"]  # pyproject takes it from the package
+    assert citation["version"] == __version__ == latest[1]
