@@ -1,7 +1,8 @@
 # make demo    set up, then the whole pipeline on generated images
 # make test    set up, then the test suite
 # make test-slurm   only its part on a Slurm that it starts and stops (root; Debian's slurm-wlm, munge, slurmdbd, mariadb-server)
-# make lint    ruff, snakefmt, snakemake --lint, import-linter
+# make lint    ruff, snakefmt, snakemake --lint, import-linter, the English of the docs
+# make docs    the documentation site, docs/_build/html/index.html
 # make setup   the virtual environment .venv alone
 # CORES=8 make demo   more cores; the default is all
 
@@ -10,8 +11,9 @@ VENV   ?= .venv
 CORES  ?= all
 BIN    := $(VENV)/bin
 DONE   := $(VENV)/.wsss-installed
+PROSE  := README.md CHANGELOG.md config/README.md $(wildcard docs/*.md docs/*/*.md report/*.rst)
 
-.PHONY: setup demo test test-slurm lint schema
+.PHONY: setup demo test test-slurm lint docs schema
 setup: $(DONE)
 
 $(DONE): pyproject.toml constraints.txt
@@ -37,9 +39,14 @@ test-slurm: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile rules
 	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --snakefile workflow/Snakefile --lint
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/check_prose.py $(PROSE)
+
+docs: setup
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
 
 schema: setup
 	$(BIN)/python -m wsss schema > config.schema.json
