@@ -41,10 +41,12 @@ def labels_command(
 ) -> None:
     """Write affinity labels: sure classes, sure background, and 255 between them."""
     started = time.monotonic()
-    from wsss.affinity.labels import make_labels
     from wsss.affinity.recipe import LabelsRecipe
 
     typed = LabelsRecipe.from_json(recipe)
+
+    from wsss.affinity.labels import make_labels
+
     make_labels(typed, maps, images, saliency=saliency, workers=workers, out=out)
     run_card(out, make_labels, typed.to_json(), started)
 
@@ -73,9 +75,11 @@ def train_command(
     """Train a boundary network on affinity labels; started again after a kill, it resumes."""
     started = time.monotonic()
     from wsss.affinity.recipe import NetworkRecipe
-    from wsss.affinity.train import train
 
     typed = NetworkRecipe.from_json(recipe)
+
+    from wsss.affinity.train import train
+
     train(typed, images, labels, weights=weights, seed=seed, threads=threads, gpus=gpus, out=out)
     run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
 
@@ -96,9 +100,11 @@ def walk_command(
     """Move class maps by a random walk that stops at the boundaries of a trained network."""
     started = time.monotonic()
     from wsss.affinity.recipe import WalkRecipe
-    from wsss.affinity.walk_maps import walk_maps
 
     typed = WalkRecipe.from_json(recipe)
+
+    from wsss.affinity.walk_maps import walk_maps
+
     walk_maps(typed, model, maps, images, threads=threads, out=out)
     run_card(out, walk_maps, typed.to_json(), started, threads=threads)
 
@@ -117,9 +123,11 @@ def pseudo_command(
 ) -> None:
     """Write pseudo masks: a background threshold on the maps, then a dense CRF."""
     started = time.monotonic()
-    from wsss.crf.pseudo import make_pseudo_masks
     from wsss.crf.recipe import PseudoRecipe
 
     typed = PseudoRecipe.from_json(recipe)
+
+    from wsss.crf.pseudo import make_pseudo_masks
+
     make_pseudo_masks(typed, maps, images, workers=workers, out=out)
     run_card(out, make_pseudo_masks, typed.to_json(), started)

@@ -34,11 +34,13 @@ def extract_command(
 ) -> None:
     """Write the CAMs of every image's labelled classes."""
     started = time.monotonic()
-    from wsss.cam.extraction import extract
     from wsss.cam.recipe import CamRecipe
 
     typed = CamRecipe.from_json(recipe)
     part = Shard.parse(shard)
+
+    from wsss.cam.extraction import extract
+
     extract(typed, model, images, masks=masks, shard=part, threads=threads, out=out)
     run_card(out, extract, typed.to_json(), started, threads=threads)
 

@@ -51,9 +51,11 @@ def train_command(
     """Train a multi-label classifier; started again after a kill, it resumes."""
     started = time.monotonic()
     from wsss.classifier.recipe import parse_classifier
-    from wsss.classifier.train import train
 
     typed = parse_classifier(recipe)
+
+    from wsss.classifier.train import train
+
     train(
         typed,
         images,

@@ -37,9 +37,11 @@ def refine_command(
     """Refine every map or mask of a file by a dense CRF on its image, into a masks file."""
     started = time.monotonic()
     from wsss.crf.recipe import CrfRecipe
-    from wsss.crf.refine import refine
 
     typed = CrfRecipe.from_json(recipe)
+
+    from wsss.crf.refine import refine
+
     refine(source, images, typed, out, workers, threshold_from)
     run_card(out, refine, typed.to_json(), started)
 

@@ -45,10 +45,11 @@ def maps(
 ) -> None:
     """Score a maps file at every threshold, or its arg-max where it has a background channel."""
     started = time.monotonic()
+    settings = EvaluationRecipe.from_json(recipe)
+
     from wsss.evaluation.map_evaluation import evaluate_maps
     from wsss.evaluation.record import one_line, to_text
 
-    settings = EvaluationRecipe.from_json(recipe)
     result = evaluate_maps(
         maps,
         masks,
@@ -92,11 +93,12 @@ def masks(
 ) -> None:
     """Score masks: anybody's PNG masks (8-bit grey or palette, named by id) or HDF5 mask files."""
     started = time.monotonic()
+    settings = EvaluationRecipe.from_json(recipe)
+
     from wsss.evaluation.mask_evaluation import evaluate_masks
     from wsss.evaluation.mask_source import read_ids
     from wsss.evaluation.record import one_line, to_text
 
-    settings = EvaluationRecipe.from_json(recipe)
     result = evaluate_masks(
         predictions,
         ground_truth,

@@ -42,10 +42,12 @@ def maps_command(
     started = time.monotonic()
     from wsss.attribution.recipe import AnyExplanation
     from wsss.core.recipe import canonical_json, parse_json
-    from wsss.explain.extraction import explain
 
     typed = parse_json(recipe, AnyExplanation)
     part = Shard.parse(shard)
+
+    from wsss.explain.extraction import explain
+
     explain(typed, model, images, masks=masks, shard=part, threads=threads, out=out)
     run_card(out, explain, canonical_json(typed.model_dump(mode="json")), started, threads=threads)
 
@@ -67,11 +69,13 @@ def metrics_command(
 ) -> None:
     """Mask the images by their maps: what gets surer, what drops, what the others do."""
     started = time.monotonic()
-    from wsss.explain.metrics.aggregate import write_rows
-    from wsss.explain.metrics.evaluation import mask_and_score, one_line
     from wsss.explain.recipe import MetricsRecipe
 
     typed = MetricsRecipe.from_json(recipe)
+
+    from wsss.explain.metrics.aggregate import write_rows
+    from wsss.explain.metrics.evaluation import mask_and_score, one_line
+
     rows, summary = mask_and_score(typed, model, images, maps, threads=threads)
     write_rows(rows, out_rows)
     write_text(out, json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -99,10 +103,12 @@ def localization_command(
 ) -> None:
     """Score maps as localization: MaxBoxAcc, MaxBoxAccV2, PxAP, peak IoU."""
     started = time.monotonic()
-    from wsss.explain.localization.evaluation import localize, one_line
     from wsss.explain.recipe import LocalizationRecipe
 
     typed = LocalizationRecipe.from_json(recipe)
+
+    from wsss.explain.localization.evaluation import localize, one_line
+
     result = localize(typed, maps, masks, percentile_from=percentile_from, seed=seed)
     write_text(out, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     run_card(out, localize, typed.to_json(), started, seed=seed)

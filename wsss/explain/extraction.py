@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
+from wsss.attribution.build import Method, build_method
 from wsss.attribution.classifier import Classifier
 from wsss.attribution.maps import psi
 from wsss.attribution.recipe import AnyExplanation

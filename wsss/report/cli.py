@@ -32,14 +32,16 @@ def table(
 ) -> None:
     """Make a table of figures or run times: mean and standard deviation over seeds."""
     started = time.monotonic()
-    from wsss.report.render import write_tables
     from wsss.report.spec import TableSpec, parse
 
-    wanted = parse(spec, TableSpec)
-    made = write_tables(wanted, csv=out_csv, markdown=out_md, latex=out_tex)
+    given = parse(spec, TableSpec)
+
+    from wsss.report.render import write_tables
+
+    written = write_tables(given, csv=out_csv, markdown=out_md, latex=out_tex)
     for out in (out_csv, out_md, out_tex):
-        run_card(out, write_tables, wanted.recipe.to_json(), started)
-    log.info("%s: %d rows, %d columns", out_md, len(made.cells), len(made.columns))
+        run_card(out, write_tables, given.recipe.to_json(), started)
+    log.info("%s: %d rows, %d columns", out_md, len(written.cells), len(written.columns))
 
 
 @app.command(
@@ -51,14 +53,16 @@ def curves(
     spec: SpecOption,
     out: Annotated[Path, typer.Option("--out", help="PNG to write.")],
 ) -> None:
-    """Draw mIoU, FP and FN of a table's maps against the threshold, a line an experiment."""
+    """Draw mIoU, FP and FN of a table's maps against the threshold, one line per experiment."""
     started = time.monotonic()
-    from wsss.report.curves import curves_figure
     from wsss.report.spec import CurvesSpec, parse
 
-    wanted = parse(spec, CurvesSpec)
-    write_bytes(out, curves_figure(wanted))
-    run_card(out, curves_figure, wanted.recipe.to_json(), started)
+    given = parse(spec, CurvesSpec)
+
+    from wsss.report.curves import curves_figure
+
+    write_bytes(out, curves_figure(given))
+    run_card(out, curves_figure, given.recipe.to_json(), started)
 
 
 @app.command(
@@ -70,14 +74,16 @@ def gallery(
     spec: SpecOption,
     out: Annotated[Path, typer.Option("--out", help="PNG to write.")],
 ) -> None:
-    """Draw images beside the maps and masks that the stages made of them."""
+    """Draw images next to the maps and masks that the stages made of them."""
     started = time.monotonic()
-    from wsss.report.gallery import make_gallery
     from wsss.report.spec import GallerySpec, parse
 
-    wanted = parse(spec, GallerySpec)
-    write_bytes(out, make_gallery(wanted))
-    run_card(out, make_gallery, wanted.recipe.to_json(), started)
+    given = parse(spec, GallerySpec)
+
+    from wsss.report.gallery import make_gallery
+
+    write_bytes(out, make_gallery(given))
+    run_card(out, make_gallery, given.recipe.to_json(), started)
 
 
 @app.command(epilog="Example: wsss report show results")

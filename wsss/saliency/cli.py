@@ -52,9 +52,11 @@ def train_c2am_command(
     """Train C²AM, or C²AM-H with hints; started again after a kill, it resumes."""
     started = time.monotonic()
     from wsss.saliency.recipe import C2amTrain
-    from wsss.saliency.train_c2am import train
 
     typed = C2amTrain.from_json(recipe)
+
+    from wsss.saliency.train_c2am import train
+
     options = {"weights": weights, "seed": seed, "threads": threads, "gpus": gpus}
     train(typed, images, hints=hints, out=out, **options)
     run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
@@ -75,11 +77,13 @@ def c2am_command(
 ) -> None:
     """Write C²AM's map of every image."""
     started = time.monotonic()
-    from wsss.saliency.extraction import extract_c2am
     from wsss.saliency.recipe import SaliencyMaps
 
     typed = SaliencyMaps.from_json(recipe)
     part = Shard.parse(shard)
+
+    from wsss.saliency.extraction import extract_c2am
+
     extract_c2am(typed, model, images, shard=part, threads=threads, out=out)
     run_card(out, extract_c2am, typed.to_json(), started, threads=threads)
 
@@ -98,11 +102,13 @@ def masks_command(
 ) -> None:
     """Write pseudo saliency masks: a threshold and a dense CRF."""
     started = time.monotonic()
-    from wsss.core.maps import SALIENT
-    from wsss.crf.pseudo import make_pseudo_masks
     from wsss.saliency.recipe import PseudoSaliency
 
     typed = PseudoSaliency.from_json(recipe)
+
+    from wsss.core.maps import SALIENT
+    from wsss.crf.pseudo import make_pseudo_masks
+
     make_pseudo_masks(typed, maps, images, classes=SALIENT, workers=workers, out=out)
     run_card(out, make_pseudo_masks, typed.to_json(), started)
 
@@ -129,9 +135,11 @@ def train_command(
     """Train a saliency network on pseudo masks; started again after a kill, it resumes."""
     started = time.monotonic()
     from wsss.saliency.recipe import NetworkTrain
-    from wsss.saliency.train_network import train_network
 
     typed = NetworkTrain.from_json(recipe)
+
+    from wsss.saliency.train_network import train_network
+
     train_network(
         typed, images, masks, weights=weights, seed=seed, threads=threads, gpus=gpus, out=out
     )
@@ -153,11 +161,13 @@ def predict_command(
 ) -> None:
     """Write a saliency network's map of every image."""
     started = time.monotonic()
-    from wsss.saliency.extraction import extract_network
     from wsss.saliency.recipe import SaliencyMaps
 
     typed = SaliencyMaps.from_json(recipe)
     part = Shard.parse(shard)
+
+    from wsss.saliency.extraction import extract_network
+
     extract_network(typed, model, images, shard=part, threads=threads, out=out)
     run_card(out, extract_network, typed.to_json(), started, threads=threads)
 

@@ -47,9 +47,11 @@ def train_command(
     """Train DeepLabV3+ on masks; started again after a kill, it resumes."""
     started = time.monotonic()
     from wsss.segmentation.recipe import TrainRecipe
-    from wsss.segmentation.train import train
 
     typed = TrainRecipe.from_json(recipe)
+
+    from wsss.segmentation.train import train
+
     train(typed, images, masks, weights=weights, seed=seed, threads=threads, gpus=gpus, out=out)
     run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
 
@@ -69,10 +71,12 @@ def predict_command(
 ) -> None:
     """Write the class scores of every image, without reading any label."""
     started = time.monotonic()
-    from wsss.segmentation.predict import predict
     from wsss.segmentation.recipe import PredictRecipe
 
     typed = PredictRecipe.from_json(recipe)
+
+    from wsss.segmentation.predict import predict
+
     predict(typed, model, images, shard=Shard.parse(shard), threads=threads, out=out)
     run_card(out, predict, typed.to_json(), started, threads=threads)
 
