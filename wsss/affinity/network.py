@@ -15,12 +15,12 @@ from wsss.core.recipe import canonical_json
 from wsss.nn.recipe import Backbone
 
 # Each takes a backbone and maps images (b, 3, H, W) to boundary logits (b, h, w) at stride 4.
-NETWORKS: dict[str, Callable[[Backbone], nn.Module]] = {"boundary": BoundaryNet}
+ARCHITECTURES: dict[str, Callable[[Backbone], nn.Module]] = {"boundary": BoundaryNet}
 
 
 def build_network(recipe: NetworkRecipe) -> nn.Module:
     """The network that the recipe names, with its backbone's weights not yet loaded."""
-    return NETWORKS[recipe.architecture](recipe.backbone)
+    return ARCHITECTURES[recipe.architecture](recipe.backbone)
 
 
 def load_network(path: Path) -> tuple[nn.Module, NetworkRecipe, dict[str, Any]]:

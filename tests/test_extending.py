@@ -1,0 +1,91 @@
+"""The examples of docs/extending.md do what the page says."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from wsss.attribution.classifier import Classifier
+from wsss.attribution.smooth import smooth
+from wsss.attribution.tta import tta
+from wsss.classifier.outcome import Outcome
+from wsss.nn.cam_network import CamNetwork
+from wsss.nn.head_recipe import Head
+from wsss.nn.recipe import Backbone
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/extending.md").read_text()
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
+TINY = Backbone(name="resnet10t")
+
+
+def example(section):
+    """The names that the section's code defines."""
+    (code,) = re.findall(r"```python\n(.*?)```", SECTIONS[section], re.S)
+    assert len(code.splitlines()) <= 40
+    names = {"__name__": "example"}
+    exec(compile(code, f"docs/extending.md, {section}", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_files_that_change_are_there(section):
+    """The first row names a new file, the others name existing ones."""
+    new, *others = re.findall(r"^\| `(\S+?)`", SECTIONS[section], re.M)
+    assert not (ROOT / new).exists() and (ROOT / new).parent.is_dir()
+    for path in others:
+        assert (ROOT / path).exists(), path
+
+
+def test_an_objective():
+    names = example("An objective")
+    assert names["FocalRecipe"](gamma=1.0).objective == "focal"
+    network = CamNetwork(TINY, 3, Head())
+    images, labels = torch.randn(2, 3, 64, 64), torch.tensor([[1.0, 0, 1], [0, 0, 1]])
+    outcome = names["Focal"](0.0)(network, images, labels, 0.5)
+    expected = nn.functional.binary_cross_entropy_with_logits(outcome.logits, labels)
+    assert isinstance(outcome, Outcome)
+    torch.testing.assert_close(outcome.loss, expected)  # γ = 0 is the cross entropy
+    focal = names["Focal"](2.0)(network, images, labels, 0.5).loss
+    assert 0 < focal < expected
+    focal.backward()
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+
+def test_an_explaining_method():
+    method = example("An explaining method or class map")["input_x_gradient"]
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 5, 2)).double()
+    classifier = Classifier(linear, "0")
+    x = torch.randn(3, 3, 4, 5, dtype=torch.float64)
+    chosen = torch.tensor([[True, False], [True, True], [False, False]])
+    found = method(classifier, x, chosen)
+    weight = linear[1].weight.detach().view(2, 3, 4, 5)
+    expected = torch.stack([(weight[c] * x[i]).sum(0) for i, c in ((0, 0), (1, 0), (1, 1))])
+    torch.testing.assert_close(found.maps, expected)
+    # For a linear network the terms of a map are the logit without its bias.
+    logits = found.logits[found.images, found.classes] - linear[1].bias[found.classes]
+    torch.testing.assert_close(found.maps.sum((1, 2)), logits.detach())
+    smoothed = smooth(method, 3, 0.1, seed=0)(classifier, x, chosen)
+    assert smoothed.maps.shape == expected.shape
+    averaged = tta(method, (1.0,), flip=True)(classifier, x, chosen)
+    assert averaged.maps.shape == expected.shape
+
+
+def test_a_saliency_network():
+    network = example("A saliency network")["CoarseNet"](TINY)
+    logits = network(torch.randn(2, 3, 65, 48))
+    assert logits.shape == (2, 1, 65, 48)
+    logits.sum().backward()
+    assert network.head.weight.grad.abs().sum() > 0
+
+
+def test_an_affinity_network():
+    network = example("An affinity network")["LastLevelNet"](TINY).train()
+    logits = network(torch.randn(2, 3, 65, 48))
+    assert logits.shape == (2, 17, 12)
+    logits.sum().backward()
+    assert network.logit.weight.grad.abs().sum() > 0
+    assert not network.backbone.training
+    assert all(p.grad is None for p in network.backbone.parameters())
