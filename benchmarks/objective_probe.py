@@ -29,7 +29,7 @@ import torch
 
 from wsss.classifier.erasing import activation, erase_hard, erase_softly, without
 from wsss.classifier.losses import Criterion
-from wsss.classifier.puzzle import puzzled, re_merge_loss
+from wsss.classifier.puzzle import re_merge_loss, tiled_maps
 from wsss.core.files.store import ImageReader, MaskReader
 from wsss.core.images import decode
 from wsss.core.memory import keep_freed_memory
@@ -90,7 +90,7 @@ def erasing(
 
 def terms(network: CamNetwork, x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
     """Each loss of a batch, the classifier being its own ordinary one."""
-    whole, merged = network(x), puzzled(network, x, 2)
+    whole, merged = network(x), tiled_maps(network, x, 2)
     r = torch.multinomial(y + 1e-9, 1)[:, 0]
     psi = activation(
         whole.maps,
@@ -124,7 +124,7 @@ def gradients(trained: TrainedCamNetwork, images: Path, crop: int, batch: int) -
     for x, y in islice(loader, 14):
         positive = y > 0
         with torch.no_grad():
-            whole, merged = network(x), puzzled(network, x, 2)
+            whole, merged = network(x), tiled_maps(network, x, 2)
         apart.append((whole.maps - merged.maps).abs().mean((2, 3))[positive])
         logits.append(whole.logits[positive])
         for name, loss in terms(network, x, y).items():

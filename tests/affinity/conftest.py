@@ -13,7 +13,7 @@ from wsss.affinity.train import train
 from wsss.core.files.store import Header, ImageRecord, ImageWriter, MapReader, MapWriter, MaskWriter
 from wsss.core.shard import Shard
 from wsss.nn.backbones import build_pyramid
-from wsss.nn.inference import strided
+from wsss.nn.inference import grid_size
 
 CLASSES = ("cat", "dog", "cow")
 BACKBONE = {"name": "resnet10t", "weights": "classifier"}
@@ -64,7 +64,7 @@ def files(tmp_path_factory):
             hot[[c - 1 for c in present]] = 1
             name = f"scene{i}"
             images.add(ImageRecord(name, png(image), size, hot))
-            grid = strided(size)
+            grid = grid_size(size)
             seed = np.zeros((len(present), *grid))
             seed[:, : grid[0] // 2, :3] = 1
             maps.add(name, size, np.array(present, np.int32), seed)

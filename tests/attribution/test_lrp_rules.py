@@ -14,7 +14,7 @@ from wsss.attribution.lrp.rules import (
     linear,
     norm,
     quotient,
-    rescaled,
+    rescale_layer,
     scaling,
     z_box,
     z_plus,
@@ -187,11 +187,11 @@ def test_a_rescaled_layer_is_the_two_in_one(biased):
     factor, shift, bias = torch.randn(3, 8, dtype=torch.float64)
     bias = bias if biased else None
     weight, x = torch.randn(8, 4, 3, 3).double(), torch.randn(2, 4, 6, 6).double()
-    both = rescaled(convolution(weight, bias), factor, shift)
+    both = rescale_layer(convolution(weight, bias), factor, shift)
     z = F.conv2d(x, weight, bias) * factor[:, None, None] + shift[:, None, None]
     torch.testing.assert_close(both.times(x, both.weight) + both.bias, z)
     weight, x = torch.randn(8, 4).double(), torch.randn(2, 4).double()
-    both = rescaled(linear(weight, bias), factor, shift)
+    both = rescale_layer(linear(weight, bias), factor, shift)
     z = F.linear(x, weight, bias) * factor + shift
     torch.testing.assert_close(both.times(x, both.weight) + both.bias, z)
 

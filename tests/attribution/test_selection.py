@@ -4,10 +4,10 @@ import torch
 from jaxtyping import TypeCheckError
 from torch import nn
 
-from wsss.attribution.classifier import Classifier, still
+from wsss.attribution.classifier import Classifier, frozen_parameters
 from wsss.attribution.contrast import contrast_of
-from wsss.attribution.maps import Maps, psi, rescale, resize, weighted
-from wsss.attribution.selection import contrasted, decide, rounds, select
+from wsss.attribution.maps import Maps, psi, rescale, resize, weighted_sum
+from wsss.attribution.selection import contrast_classes, decide, rounds, select
 from wsss.core.errors import UserError
 
 LOGITS = torch.tensor([[3.0, -1.0, 0.2], [-2.0, -1.0, -3.0]])
@@ -32,7 +32,7 @@ def test_a_boolean_tensor_is_taken_as_it_is():
     given = torch.tensor([[False, True, False], [True, False, False]])
     assert torch.equal(select(given, LOGITS), given)
     assert torch.equal(select(given.numpy(), LOGITS), given)
-    assert torch.equal(contrasted(given.numpy(), None, LOGITS), given)
+    assert torch.equal(contrast_classes(given.numpy(), None, LOGITS), given)
 
 
 @pytest.mark.parametrize("wrong", [0, 3, 1, -0.5, 1.5, True, [True, False, True], [0, True]])
@@ -54,17 +54,17 @@ def test_numbers_are_no_boolean_tensor():
 
 def test_the_contrast_set_follows_the_selection_unless_that_is_a_list():
     given = torch.tensor([[False, True, False], [True, False, False]])
-    assert torch.equal(contrasted(0.6, None, LOGITS), select(0.6, LOGITS))
-    assert torch.equal(contrasted(given, None, LOGITS), given)
-    assert torch.equal(contrasted([1], None, LOGITS), select(0.5, LOGITS))
-    assert torch.equal(contrasted(given, 0.6, LOGITS), select(0.6, LOGITS))
+    assert torch.equal(contrast_classes(0.6, None, LOGITS), select(0.6, LOGITS))
+    assert torch.equal(contrast_classes(given, None, LOGITS), given)
+    assert torch.equal(contrast_classes([1], None, LOGITS), select(0.5, LOGITS))
+    assert torch.equal(contrast_classes(given, 0.6, LOGITS), select(0.6, LOGITS))
 
 
 def test_what_was_decided_stays_whatever_other_logits_say():
     decided = decide([1], LOGITS)
     assert torch.equal(select(decided, -LOGITS), select([1], LOGITS))
-    assert torch.equal(contrasted(decided, None, -LOGITS), select(0.5, LOGITS))
-    assert torch.equal(contrasted(decided, [0], -LOGITS), select([0], LOGITS))
+    assert torch.equal(contrast_classes(decided, None, -LOGITS), select(0.5, LOGITS))
+    assert torch.equal(contrast_classes(decided, [0], -LOGITS), select([0], LOGITS))
 
 
 def test_a_round_has_no_image_twice_and_rounds_have_every_pair_once():
@@ -145,7 +145,7 @@ def test_activations_are_those_before_an_in_place_layer_behind(residual, images,
 
 def test_parameters_collect_no_gradients_and_want_them_again_afterwards(residual, images):
     residual.fc.bias.requires_grad_(False)
-    with torch.inference_mode(), still(residual):
+    with torch.inference_mode(), frozen_parameters(residual):
         x = images.clone().requires_grad_()
         residual(x).sum().backward()
     assert x.grad is not None
@@ -156,7 +156,7 @@ def test_parameters_collect_no_gradients_and_want_them_again_afterwards(residual
 def test_weighted_sums_by_hand(worked_closed, worked_images):
     seen = worked_closed.see(worked_images)
     chosen = torch.tensor([[True, False, True]])
-    found = weighted(seen, chosen, torch.tensor([[1.0, 0.0, 2.0], [0.0, -1.0, 0.0]]))
+    found = weighted_sum(seen, chosen, torch.tensor([[1.0, 0.0, 2.0], [0.0, -1.0, 0.0]]))
     assert found.maps.flatten(1).tolist() == [[6, 2, 2, 5], [0, -3, -1, 0]]
     assert found.classes.tolist() == [0, 2] and found.images.tolist() == [0, 0]
 
@@ -167,7 +167,7 @@ def test_weighted_sums_of_half_precision_are_float32(residual, images):
         seen = classifier.see(images)
         half = seen._replace(activations=seen.activations.bfloat16())
         weights = torch.rand(3, 12, generator=torch.Generator().manual_seed(0))
-        found = weighted(half, torch.ones(3, 4).cumsum(1) == 1, weights)
+        found = weighted_sum(half, torch.ones(3, 4).cumsum(1) == 1, weights)
     assert found.maps.dtype == torch.float32
     expected = torch.einsum("nk,nkhw->nhw", weights, half.activations.float())
     torch.testing.assert_close(found.maps, expected)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from wsss.classifier.puzzle import merge, puzzled, re_merge_loss, tile
+from wsss.classifier.puzzle import merge, re_merge_loss, tile, tiled_maps
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.recipe import Backbone
 
@@ -41,6 +41,6 @@ def test_merged_tiles_have_the_maps_of_the_whole_where_nothing_crosses_their_bor
     network = CamNetwork(Backbone(name="resnet10t"), 3).eval()
     network.backbone = torch.nn.Conv2d(3, 512, 1)  # sees no neighbour
     images = torch.rand(2, 3, 4, 4)
-    found, whole = puzzled(network, images, 2), network(images)
+    found, whole = tiled_maps(network, images, 2), network(images)
     torch.testing.assert_close(found.maps, whole.maps)
     torch.testing.assert_close(found.logits, whole.logits)

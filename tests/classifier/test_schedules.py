@@ -25,7 +25,7 @@ def test_a_ramp_that_begins_late_is_0_before_and_runs_from_there():
         1,
         1,
     ]
-    assert not late.begun(0.24) and late.begun(0.25)
+    assert not late.has_begun(0.24) and late.has_begun(0.25)
     assert Ramp(start=0.0, end=2.0, begin=0.5, until=0.5).at(0.5) == 2
 
 

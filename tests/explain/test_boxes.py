@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 
 from wsss.explain.localization.boxes import (
+    box_mask,
     boxes_of_each,
-    filled,
     find_boxes,
     iou,
-    levels,
     resize_boxes,
     score_map,
-    shares,
+    share_of_reference,
+    to_levels,
 )
 
 ALL = np.arange(0, 1, 0.001)
@@ -89,17 +89,19 @@ def test_several_percentiles_at_once_are_each_alone():
 
 def test_shares_are_of_the_percentile_and_at_most_1():
     scores = np.array([[0.0, 0.2, 0.4, 0.6, 1.0]], np.float32)
-    np.testing.assert_allclose(shares(scores, 50), [[0, 0.5, 1, 1, 1]], rtol=1e-6)
-    assert shares(scores, 50).dtype == np.float32
-    np.testing.assert_array_equal(shares(scores, 100), scores)
-    np.testing.assert_array_equal(shares(scores, 0), [[0, 1, 1, 1, 1]])
-    assert not shares(np.zeros((3, 3)), 90.0).any()
+    np.testing.assert_allclose(share_of_reference(scores, 50), [[0, 0.5, 1, 1, 1]], rtol=1e-6)
+    assert share_of_reference(scores, 50).dtype == np.float32
+    np.testing.assert_array_equal(share_of_reference(scores, 100), scores)
+    np.testing.assert_array_equal(share_of_reference(scores, 0), [[0, 1, 1, 1, 1]])
+    assert not share_of_reference(np.zeros((3, 3)), 90.0).any()
 
 
 @pytest.mark.parametrize("percentile", [70, 95.0])
 def test_shares_exceed_a_threshold_where_boxes_are(percentile):
     scores, threshold = smooth(3), np.array([0.5])
-    above = np.argwhere(shares(scores, percentile) > 0.51)  # half of it, but for rounding
+    above = np.argwhere(
+        share_of_reference(scores, percentile) > 0.51
+    )  # half of it, but for rounding
     x0, y0, x1, y1 = find_boxes(scores, threshold, percentile=percentile).at(0).T
     for y, x in above:
         assert ((x0 <= x) & (x <= x1) & (y0 <= y) & (y <= y1)).any()
@@ -140,7 +142,7 @@ def test_iou_against_masks():
     rng = np.random.default_rng(0)
     corners = rng.integers(0, 15, (12, 2))
     boxes = np.concatenate([corners, corners + rng.integers(0, 15, (12, 2))], 1)
-    masks = [filled(box[None], (30, 30)) for box in boxes]
+    masks = [box_mask(box[None], (30, 30)) for box in boxes]
     expected = [[(m & n).sum() / (m | n).sum() for n in masks] for m in masks]
     np.testing.assert_allclose(iou(boxes, boxes), expected)
 
@@ -159,7 +161,7 @@ def test_a_score_map_spans_0_to_1_at_its_new_size():
 
 
 def test_levels_are_rounded_down():
-    assert levels(np.array([[0, 0.0039, 0.00393, 0.999, 1]])).tolist() == [[0, 0, 1, 254, 255]]
+    assert to_levels(np.array([[0, 0.0039, 0.00393, 0.999, 1]])).tolist() == [[0, 0, 1, 254, 255]]
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, np.nan])
@@ -177,5 +179,5 @@ def test_boxes_of_another_size_are_rounded_down():
 
 
 def test_filled_boxes_hold_both_corners():
-    mask = filled(np.array([[1, 0, 2, 1], [3, 3, 3, 3]]), (4, 5))
+    mask = box_mask(np.array([[1, 0, 2, 1], [3, 3, 3, 3]]), (4, 5))
     assert mask.sum() == 5 and mask[0:2, 1:3].all() and mask[3, 3]

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from wsss.explain.metrics.deletion_insertion import area, blurred, deletion, insertion
+from wsss.explain.metrics.deletion_insertion import area, deletion, insertion, rise_blur
 
 ZERO = torch.tensor([0])
 
@@ -46,7 +46,7 @@ def test_the_last_point_is_the_other_image_whatever_the_number_of_steps():
     torch.manual_seed(0)
     images, maps = torch.rand(1, 3, 7, 9), torch.rand(1, 7, 9)
     region = torch.rand(7, 9) > 0.5
-    network, soft = of_region(region), blurred(images)
+    network, soft = of_region(region), rise_blur(images)
     for steps in (1, 5, 63, 100):
         gone = deletion(network, images, maps, ZERO, ZERO, steps=steps)
         come = insertion(network, images, maps, ZERO, ZERO, steps=steps)
@@ -100,7 +100,7 @@ def test_no_pair_gives_no_curve():
 def test_blurring_keeps_the_mean_and_takes_the_detail():
     torch.manual_seed(0)
     images = torch.rand(1, 3, 64, 64)
-    soft = blurred(images)
+    soft = rise_blur(images)
     inside = soft[:, :, 5:-5, 5:-5]
     assert inside.mean().item() == pytest.approx(images.mean().item(), abs=0.01)
     assert inside.std() < 0.2 * images.std()
@@ -111,11 +111,11 @@ def test_blurring_is_by_a_blurred_point_of_11_pixels_and_zeros_around():
     point[:, :, 10, 10] = 1
     small = np.zeros((11, 11))
     small[5, 5] = 1
-    found = blurred(point)[0, 0]
+    found = rise_blur(point)[0, 0]
     expected = np.pad(gaussian_filter(small, 5), 5)
     np.testing.assert_allclose(found, expected, atol=1e-7)
-    np.testing.assert_allclose(blurred(torch.ones(1, 3, 30, 30))[0, 1, 15, 15], 1, rtol=1e-6)
-    assert blurred(torch.ones(1, 3, 30, 30))[0, 1, 0, 0] == pytest.approx(
+    np.testing.assert_allclose(rise_blur(torch.ones(1, 3, 30, 30))[0, 1, 15, 15], 1, rtol=1e-6)
+    assert rise_blur(torch.ones(1, 3, 30, 30))[0, 1, 0, 0] == pytest.approx(
         gaussian_filter(small, 5)[5:, 5:].sum()
     )
 

@@ -35,13 +35,13 @@ from wsss.core.recipe import parse_json
 from wsss.explain.class_weights import between, correlation
 from wsss.explain.cli import app
 from wsss.explain.localization.box_accuracy import BoxAccuracy
-from wsss.explain.localization.boxes import resize_boxes, score_map, shares
+from wsss.explain.localization.boxes import resize_boxes, score_map, share_of_reference
 from wsss.explain.localization.evaluation import one_line, part_boxes
 from wsss.explain.localization.peak_iou import PeakIou
 from wsss.explain.localization.pixel_ap import PixelAP
 from wsss.explain.localization.pointing_game import PointingGame
 from wsss.explain.metrics.aggregate import aggregate, figures, read_rows
-from wsss.explain.metrics.deletion_insertion import blurred
+from wsss.explain.metrics.deletion_insertion import rise_blur
 from wsss.nn.cam_network import CamNetwork, load_cam_network
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
@@ -253,7 +253,7 @@ def test_curves_are_of_each_detection_and_their_areas_in_its_row(folder, tmp_pat
     low = torch.from_numpy(record.maps[list(record.classes).index(c)].astype(np.float32))
     mask = torch.nn.functional.interpolate(low[None, None], (48, 48), mode="bilinear")[0, 0]
     order = mask.flatten().argsort(descending=True, stable=True)
-    blur, mean = blurred(x), torch.zeros_like(x)
+    blur, mean = rise_blur(x), torch.zeros_like(x)
     ways = {"rise": (mean, blur), "blur": (blur, blur), "mean": (mean, mean)}[baseline]
     for name, start, end in (("deletion", x, ways[0]), ("insertion", ways[1], x)):
         curve = []
@@ -364,7 +364,7 @@ def test_figures_are_those_of_every_map_and_mask_at_one_size(folder, tmp_path):
             objects = resize_boxes(part_boxes(mask == class_id), mask.shape, size)
             boxes.update(scores, objects)
             pixels.update(scores, inside)
-            peak.update(shares(scores, 80), inside)
+            peak.update(share_of_reference(scores, 80), inside)
             pointing.update(scores, class_id - 1, inside == 1)
     expected = {
         "max_box_acc": boxes.result().max_box_acc,

@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from wsss.nn.folding import batch_norm_folded, fold_batch_norm
+from wsss.nn.folding import fold_batch_norm, folded_batch_norms
 
 
 def shake(network):
@@ -120,7 +120,7 @@ def test_folded_for_a_while_only():
     count = convolutions(network)
     images = torch.randn(2, 3, 64, 64)
     expected = network(images)
-    with pytest.raises(KeyError), batch_norm_folded(network):
+    with pytest.raises(KeyError), folded_batch_norms(network):
         assert convolutions(network) == (count[0], 0)
         torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-4)
         raise KeyError
@@ -136,7 +136,7 @@ def test_norms_in_training_are_not_folded_for_a_while_and_kernels_are_made_once(
     images = torch.randn(2, 3, 8, 8)
     expected = network(images)
     mean = network[1].running_mean.clone()
-    with batch_norm_folded(network):
+    with folded_batch_norms(network):
         found = network(images)
         network[0][0].weight.data.zero_()  # as nobody should: shows that nothing is made anew
         torch.testing.assert_close(network(images), found, rtol=0, atol=0)
@@ -149,7 +149,7 @@ def test_what_was_folded_before_stays_so():
     assert fold_batch_norm(network) > 0
     images, before = torch.randn(2, 3, 64, 64), [vars(m).get("forward") for m in network.modules()]
     expected = network(images)
-    with batch_norm_folded(network):
+    with folded_batch_norms(network):
         assert convolutions(network)[1] == 0
         found = network(images)
         for module in network.modules():
@@ -167,7 +167,7 @@ def test_a_network_with_hooks_is_left_alone_for_a_while():
     seen = []
     network.layer1.register_forward_hook(lambda module, args, output: seen.append(output))
     count = convolutions(network)
-    with batch_norm_folded(network):
+    with folded_batch_norms(network):
         assert convolutions(network) == count
     assert all(isinstance(output, torch.Tensor) for output in seen)
 
@@ -185,6 +185,6 @@ class Doubled(nn.BatchNorm2d):
 
 def test_a_batch_norm_that_does_something_else_is_left_alone():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), Doubled(4)).eval()
-    with batch_norm_folded(network):
+    with folded_batch_norms(network):
         assert convolutions(network) == (1, 1)
     assert fold_batch_norm(network) == 0

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from wsss.core.files.store import ImageReader
-from wsss.nn.inference import augmented_mean, in_order, ready, strided
+from wsss.nn.inference import augmented_mean, grid_size, in_order, ready
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
 
@@ -29,7 +29,7 @@ def network():
     [((1, 1), 4, (1, 1)), ((4, 5), 4, (1, 2)), ((375, 500), 4, (94, 125)), ((9, 8), 1, (9, 8))],
 )
 def test_the_map_grid(size, stride, grid):
-    assert strided(size, stride) == grid
+    assert grid_size(size, stride) == grid
 
 
 def test_the_mean_of_a_constant_network_is_the_constant(image):

@@ -101,7 +101,7 @@ def changed(position, value):
         (changed(36, b"\xff\xff\xff\xff\xff\xff\xff\x7f"), "cut short in an array of 9223372036"),
         (changed(36, b"\xff\xff\xff\xff\xff\xff\xff\xff"), "cut short in an array of -1×3×1×1"),
         (changed(76, b"\x07\0\0\0"), "element type 7 is unknown"),
-        (file_bytes(ARRAYS, 2) + b"more", "4 bytes behind the last name"),
+        (file_bytes(ARRAYS, 2) + b"more", "4 bytes after the last name"),
         (file_bytes({"x": np.ones(1, np.float32)})[:-17] + bytes(8), "1 arrays but 0 names"),
     ],
 )

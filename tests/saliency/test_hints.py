@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from wsss.core.files.store import MapRecord
-from wsss.saliency.hints import STEPS, hint_map, hinted
+from wsss.saliency.hints import STEPS, hint_map, hint_mask
 
 
 def record(maps, size=(4, 4)):
@@ -23,13 +23,13 @@ def test_without_a_class_nothing_is_hinted():
 def test_padding_is_no_hint_and_the_threshold_counts():
     hints = torch.full((1, 8, 8), 255, dtype=torch.uint8)
     hints[:, :4] = STEPS
-    assert hinted(hints, (2, 2), 0.4).tolist() == [[[[True, True], [False, False]]]]
+    assert hint_mask(hints, (2, 2), 0.4).tolist() == [[[[True, True], [False, False]]]]
     hints[:] = round(0.4 * STEPS)
-    assert hinted(hints, (2, 2), 0.39).all() and not hinted(hints, (2, 2), 0.41).any()
+    assert hint_mask(hints, (2, 2), 0.39).all() and not hint_mask(hints, (2, 2), 0.41).any()
 
 
 def test_hints_are_the_mean_of_a_cell_and_not_one_pixel_of_it():
     hints = torch.zeros(1, 16, 16, dtype=torch.uint8)
     hints[:, ::4, ::4] = STEPS  # one pixel of sixteen, wherever a grid might look
-    assert not hinted(hints, (4, 4), 0.4).any()
-    assert hinted(hints, (16, 16), 0.4).sum() == pytest.approx(16)
+    assert not hint_mask(hints, (4, 4), 0.4).any()
+    assert hint_mask(hints, (16, 16), 0.4).sum() == pytest.approx(16)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from wsss.saliency.losses import (
-    Disentangled,
+    MeanFeatures,
     contrast,
     disentangle,
     hint_loss,
@@ -119,7 +119,7 @@ def test_the_whole_contrast_has_the_gradient_of_its_values():
 
 
 def test_contrast_is_the_three_terms():
-    found = Disentangled(unit(0, 50), unit(80, 120))
+    found = MeanFeatures(unit(0, 50), unit(80, 120))
     terms = contrast(found, 0.25)
     assert terms["foreground"] == sim_max(found.foreground, 0.25)
     assert terms["background"] == sim_max(found.background, 0.25)

@@ -57,11 +57,11 @@ def affinity_label(
     num_labels = len(record.classes) + 1
     crf = ImageCrf(image, recipe.crf.kernels(), num_labels)
 
-    def refined(threshold: float) -> np.ndarray:
+    def refine_at(threshold: float) -> np.ndarray:
         unary = unary_from_labels(label_indices(maps, threshold), num_labels, recipe.crf.confidence)
         return crf.infer(unary, recipe.crf.steps).argmax(0)
 
-    foreground, background = refined(recipe.foreground), refined(recipe.background)
+    foreground, background = refine_at(recipe.foreground), refine_at(recipe.background)
     label = labels_to_ids(foreground, record.classes)
     label[(foreground == 0) & (background > 0)] = IGNORE
     return label

@@ -23,7 +23,7 @@ from wsss.core.images import decode
 from wsss.core.log import progress
 from wsss.core.maps import upsample
 from wsss.crf.masks_from_maps import Paths, check_foreground, open_maps
-from wsss.nn.inference import device, ready, strided
+from wsss.nn.inference import device, grid_size, ready
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
 
@@ -60,7 +60,7 @@ def walk_maps(
     made = {"source": of.source(), "affinity_seed": about["seed"]}
     header = Header("maps", of.split, of.classes, recipe.to_json(), made)
     with MapWriter(out, header) as writer:
-        moved = _threaded(walk, len(records), threads if on_cpu else 1)
+        moved = _map_in_threads(walk, len(records), threads if on_cpu else 1)
         for record, walked in progress(moved, total=len(records), what="random walk"):
             writer.add(record.id, record.size, record.classes, walked)
 
@@ -77,7 +77,7 @@ def walk_record(
 
     Maps on another grid are resized to it bilinearly. Where everything is 0 it stays 0.
     """
-    size = strided(image.shape[:2], STRIDE)
+    size = grid_size(image.shape[:2], STRIDE)
     start = torch.from_numpy(upsample(record.maps, size))
     if not len(record.classes):
         return start.numpy()
@@ -104,11 +104,11 @@ def boundary(
     x = torch.cat([x, x.flip(-1)]) if flip else x
     logits = network(x.contiguous(memory_format=torch.channels_last))
     logit = (logits[0] + logits[1].flip(-1)) / 2 if flip else logits[0]
-    h, w = strided((height, width), STRIDE)
+    h, w = grid_size((height, width), STRIDE)
     return logit[:h, :w].float().sigmoid()
 
 
-def _threaded(work: Callable[[int], T], count: int, threads: int) -> Iterator[T]:
+def _map_in_threads(work: Callable[[int], T], count: int, threads: int) -> Iterator[T]:
     """work(0), …, work(count − 1), in order; at most two tasks a thread are in flight.
 
     Threads, not processes: network and torch are shared, and torch lets go of the interpreter.

@@ -192,7 +192,7 @@ def _distortion(maps: Sequence[int], images: Sequence[int]) -> float:
 
 
 @contextmanager
-def still(network: nn.Module) -> Iterator[None]:
+def frozen_parameters(network: nn.Module) -> Iterator[None]:
     """Autograd on, parameters without gradients: backward passes go to images and activations."""
     wanted = [p for p in network.parameters() if p.requires_grad]
     for parameter in wanted:

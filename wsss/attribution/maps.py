@@ -31,7 +31,7 @@ class Maps(NamedTuple):
         return out
 
 
-def weighted(seen: Seen, chosen: Bool[Tensor, "b c"], weights: Float[Tensor, "n k"]) -> Maps:
+def weighted_sum(seen: Seen, chosen: Bool[Tensor, "b c"], weights: Float[Tensor, "n k"]) -> Maps:
     """Σ_k w_k A_k of each chosen pair, with its row of weights; float32 at least, no autocast."""
     images, classes = chosen.nonzero(as_tuple=True)
     dtype = torch.promote_types(seen.activations.dtype, torch.float32)

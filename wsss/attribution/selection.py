@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-class Decided(NamedTuple):
+class Decision(NamedTuple):
     """What was decided on images before they were augmented.
 
     selected: the classes to explain; contrasted: the set D of the MinMax family.
@@ -24,7 +24,7 @@ class Decided(NamedTuple):
 
 # Detected above this probability; given (image-level labels); or these ids, of every image.
 Labels = Bool[Tensor, "_b _c"] | Bool[np.ndarray, "_b _c"]
-Selection = float | int | np.floating | Labels | Sequence[int] | Decided
+Selection = float | int | np.floating | Labels | Sequence[int] | Decision
 
 DETECTED = 0.5
 
@@ -37,7 +37,7 @@ def select(selection: Selection, logits: Float[Tensor, "b c"]) -> Bool[Tensor, "
     image.
     Raises ValueError for δ outside [0, 1], a tensor of another shape, or indices out of range.
     """
-    if isinstance(selection, Decided):
+    if isinstance(selection, Decision):
         return selection.selected
     if isinstance(selection, Real):
         if isinstance(selection, int) or not 0 <= selection <= 1:
@@ -64,7 +64,7 @@ def select(selection: Selection, logits: Float[Tensor, "b c"]) -> Bool[Tensor, "
     return chosen
 
 
-def contrasted(
+def contrast_classes(
     selection: Selection, contrast: Selection | None, logits: Float[Tensor, "b c"]
 ) -> Bool[Tensor, "b c"]:
     """The classes D that an image's classes are set against.
@@ -73,15 +73,15 @@ def contrasted(
     tensor); what is detected at 0.5, if it is a list of indices.
     """
     if contrast is None:
-        if isinstance(selection, Decided):
+        if isinstance(selection, Decision):
             return selection.contrasted
         contrast = DETECTED if isinstance(selection, Sequence) else selection
     return select(contrast, logits)
 
 
-def decide(selection: Selection, logits: Float[Tensor, "b c"]) -> Decided:
+def decide(selection: Selection, logits: Float[Tensor, "b c"]) -> Decision:
     """The selection as these logits have it, for other views of the same images."""
-    return Decided(select(selection, logits), contrasted(selection, None, logits))
+    return Decision(select(selection, logits), contrast_classes(selection, None, logits))
 
 
 def rounds(selected: Bool[Tensor, "b c"]) -> Iterator[Int[Tensor, " n"]]:

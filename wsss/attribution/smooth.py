@@ -30,7 +30,7 @@ def smooth(
     Classes are selected, and logits are, of the images without noise.
     """
 
-    def smoothed(
+    def mean_of_noisy(
         classifier: Classifier,
         images: Float[Tensor, "b 3 H W"],
         selection: Selection = 0.5,
@@ -48,4 +48,4 @@ def smooth(
             total += method(classifier, noisy, decided, **options).maps
         return first._replace(maps=total / repetitions)
 
-    return smoothed
+    return mean_of_noisy

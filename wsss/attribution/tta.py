@@ -28,7 +28,7 @@ def tta(
     the images as they were given, whatever the scales.
     """
 
-    def averaged(
+    def average(
         classifier: Classifier,
         images: Float[Tensor, "b 3 H W"],
         selection: Selection = 0.5,
@@ -43,16 +43,16 @@ def tta(
         views = [(scale, flipped) for scale in scales for flipped in (False, True)[: 1 + flip]]
         total: Tensor | float = 0.0
         for scale, flipped in views:
-            view = _scaled(images, scale)
+            view = _resize_by(images, scale)
             found = method(classifier, view.flip(-1) if flipped else view, decided, **options)
             maps = found.maps.flip(-1) if flipped else found.maps
             total = total + resize(maps, size)
         return found._replace(maps=total / len(views), logits=logits)
 
-    return averaged
+    return average
 
 
-def _scaled(images: Float[Tensor, "b 3 H W"], scale: float | int) -> Float[Tensor, "b 3 sh sw"]:
+def _resize_by(images: Float[Tensor, "b 3 H W"], scale: float | int) -> Float[Tensor, "b 3 sh sw"]:
     size = [max(1, int(side * scale)) for side in images.shape[2:]]
     if size == list(images.shape[2:]):
         return images

@@ -16,7 +16,7 @@ from wsss.core.images import decode
 from wsss.core.log import progress
 from wsss.core.shard import Shard
 from wsss.nn.cam_network import load_cam_network
-from wsss.nn.inference import augmented_mean, in_order, places_with_masks, ready, strided
+from wsss.nn.inference import augmented_mean, grid_size, in_order, places_with_masks, ready
 
 
 def extract(
@@ -46,7 +46,7 @@ def extract(
     network = ready(trained.network)
 
     def maps(record: ImageRecord) -> Float32[np.ndarray, "k h w"]:
-        size = strided(record.size, recipe.map_stride)
+        size = grid_size(record.size, recipe.map_stride)
         present = torch.from_numpy(np.flatnonzero(record.labels))
         if len(present) == 0:
             return np.zeros((0, *size), np.float32)

@@ -37,7 +37,7 @@ def chosen_images(
         )
     match balance:
         case DownSample():
-            return used[_kept(present[used], balance.ratio, seed)]
+            return used[_is_kept(present[used], balance.ratio, seed)]
         case Repeat():
             return np.repeat(used, _repeats(present[used], balance.threshold, seed))
     return used
@@ -59,7 +59,7 @@ def inverse_frequency(labels: Labels) -> Float32[np.ndarray, " c"]:
     return (weights / weights.mean()).astype(np.float32)
 
 
-def _kept(present: Bool[np.ndarray, "m c"], ratio: float, seed: int) -> Bool[np.ndarray, " m"]:
+def _is_kept(present: Bool[np.ndarray, "m c"], ratio: float, seed: int) -> Bool[np.ndarray, " m"]:
     """Which images remain of those whose classes all have more than ratio × the median.
 
     Classes without any image do not count for the median.

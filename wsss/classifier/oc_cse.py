@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from wsss.classifier.erasing import activation, erase_softly, without
 from wsss.classifier.label_sampler import LabelSampler
 from wsss.classifier.losses import Criterion
-from wsss.classifier.ordinary import judged
+from wsss.classifier.ordinary import ordinary_logits
 from wsss.classifier.outcome import Outcome
 from wsss.classifier.recipe import Erasing
 from wsss.core.ranks import ranks
@@ -19,7 +19,7 @@ from wsss.nn.head import ClassMaps
 from wsss.training.synchronised import mean_over_ranks
 
 
-class Erased(NamedTuple):
+class ErasingLoss(NamedTuple):
     """The weighted loss, its parts for the logs, and each image's class r (valid where present)."""
 
     loss: Float[Tensor, ""]
@@ -45,14 +45,14 @@ class ErasingTerm(nn.Module):
         done: float | int,
         *,
         leak: bool = False,
-    ) -> Erased:
+    ) -> ErasingLoss:
         """The term of a batch, `whole` being the trained network's output on it.
 
         0 before λ has begun, with the classes all the same.
         """
         classes, present = self.sampler(labels)
-        if not self.recipe.weight.begun(done):
-            return Erased(whole.logits.new_zeros(()), {}, classes, present)
+        if not self.recipe.weight.has_begun(done):
+            return ErasingLoss(whole.logits.new_zeros(()), {}, classes, present)
         size = (images.shape[-2], images.shape[-1])
         mask = activation(
             whole.maps,
@@ -62,14 +62,14 @@ class ErasingTerm(nn.Module):
             normalise=self.recipe.normalise,
             order=self.recipe.order,
         )
-        logits = judged(ordinary, erase_softly(images, mask), leak=leak)
+        logits = ordinary_logits(ordinary, erase_softly(images, mask), leak=leak)
         left = without(labels, classes)
         self.sampler.learn(logits, left, labels)
         loss = self.criterion(logits, left)
         some = mean_over_ranks(present.float().sum()).clamp(min=1 / ranks())
         share = mask.detach().mean((1, 2, 3)).sum() / some
         parts = {"erasing": loss.detach(), "erased_share": share}
-        return Erased(self.recipe.weight.at(done) * loss, parts, classes, present)
+        return ErasingLoss(self.recipe.weight.at(done) * loss, parts, classes, present)
 
 
 class OcCse(nn.Module):

@@ -9,7 +9,7 @@ from torch.func import functional_call
 from wsss.nn.cam_network import CamNetwork
 
 
-def judged(
+def ordinary_logits(
     ordinary: CamNetwork, images: Float[Tensor, "b 3 H W"], *, leak: bool = False
 ) -> Float[Tensor, "b c"]:
     """Its logits in evaluation mode; gradients reach the images and not its weights.

@@ -59,7 +59,7 @@ class PNoc(nn.Module):
         erased = self.erasing(self.noc, images, labels, whole, done, leak=leak)
         parts = {"classification": own.detach(), **parts, **erased.parts}
         loss = own + terms + erased.loss
-        if self.recipe.weight.begun(done):
+        if self.recipe.weight.has_begun(done):
             second = self._second(images, labels, whole, erased.classes, erased.present)
             loss = loss + self.recipe.weight.at(done) * second
             parts["noc"] = second.detach()

@@ -28,7 +28,7 @@ def merge(tiles: Float[Tensor, "sb k h w"], side: int) -> Float[Tensor, "b k H W
     return parts.permute(2, 3, 0, 4, 1, 5).flatten(4, 5).flatten(2, 3)
 
 
-def puzzled(network: CamNetwork, images: Float[Tensor, "b 3 H W"], side: int) -> ClassMaps:
+def tiled_maps(network: CamNetwork, images: Float[Tensor, "b 3 H W"], side: int) -> ClassMaps:
     """A_re and its logits: features of the tiles, merged, then through the head."""
     return network.head(merge(network.features(tile(images, side)), side))
 

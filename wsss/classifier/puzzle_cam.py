@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from wsss.classifier.losses import Criterion
 from wsss.classifier.outcome import Outcome
-from wsss.classifier.puzzle import puzzled, re_merge_loss
+from wsss.classifier.puzzle import re_merge_loss, tiled_maps
 from wsss.classifier.recipe import SIDES, Puzzle
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.head import ClassMaps
@@ -33,9 +33,9 @@ class PuzzleTerms(nn.Module):
 
         0 and nothing before α has begun.
         """
-        if not self.recipe.weight.begun(done):
+        if not self.recipe.weight.has_begun(done):
             return whole.logits.new_zeros(()), {}
-        merged = puzzled(network, images, self.side)
+        merged = tiled_maps(network, images, self.side)
         tiles = self.criterion(merged.logits, labels)
         difference = re_merge_loss(whole.maps, merged.maps, labels)
         loss = tiles + self.recipe.weight.at(done) * difference

@@ -37,13 +37,13 @@ class Ramp(Recipe):
             raise ValueError(f"begin {self.begin:g} is after until {self.until:g}; swap them")
         return self
 
-    def begun(self, done: float | int) -> bool:
+    def has_begun(self, done: float | int) -> bool:
         """Whether its terms are computed when `done` in [0, 1] of the training is over."""
         return done >= self.begin
 
     def at(self, done: float | int) -> float:
         """Its value when `done` in [0, 1] of the training is over; 0 before it has begun."""
-        if not self.begun(done):
+        if not self.has_begun(done):
             return 0.0
         span = self.until - self.begin
         share = 1.0 if span == 0 else min(1.0, (done - self.begin) / span)

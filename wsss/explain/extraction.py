@@ -65,7 +65,7 @@ def explain(
         places = shard.part(places_with_masks(reader, masks, recipe.images))
         with MapWriter(out, header) as writer:
             bar = progress(
-                _explained(recipe, method, classifier, trained.backbone, reader, places),
+                _explanations(recipe, method, classifier, trained.backbone, reader, places),
                 total=len(places),
                 what=recipe.method,
             )
@@ -73,7 +73,7 @@ def explain(
                 writer.add(record.id, record.size, classes + 1, maps)
 
 
-def _explained(
+def _explanations(
     recipe: AnyExplanation,
     method: Method,
     classifier: Classifier,

@@ -42,7 +42,7 @@ def fold_batch_norm(network: nn.Module) -> int:
 
 
 @contextmanager
-def batch_norm_folded(network: nn.Module) -> Iterator[int]:
+def folded_batch_norms(network: nn.Module) -> Iterator[int]:
     """`fold_batch_norm` for a while, for many passes of a network that is somebody else's.
 
     Kernels are made once, without gradients, for inputs in channels_last, also those of pairs that

@@ -37,7 +37,7 @@ def ready(network: nn.Module) -> nn.Module:
     return network.eval().to(device(), memory_format=torch.channels_last)
 
 
-def strided(size: tuple[int, int], stride: int = 4) -> tuple[int, int]:
+def grid_size(size: tuple[int, int], stride: int = 4) -> tuple[int, int]:
     """Size of the map grid: ((H − 1) // stride + 1, (W − 1) // stride + 1)."""
     return (size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1
 

@@ -46,15 +46,15 @@ def read_params(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         reader = _Reader(file, path.stat().st_size)
         try:
-            if reader.left() < 16 or reader.number("Q") != _LIST:
+            if reader.remaining() < 16 or reader.number("Q") != _LIST:
                 raise UserError(f"{path}: no MXNet .params file; give one, or a .safetensors")
             reader.number("Q")
             arrays = [reader.array() for _ in range(reader.count())]
             names = [reader.name() for _ in range(reader.count())]
             if len(names) != len(arrays):
                 raise _Damaged(f"{len(arrays)} arrays but {len(names)} names")
-            if reader.left():
-                raise _Damaged(f"{reader.left()} bytes behind the last name")
+            if reader.remaining():
+                raise _Damaged(f"{reader.remaining()} bytes after the last name")
         except _Damaged as problem:
             raise UserError(f"{path}: damaged .params file ({problem}); fetch it again") from None
     return dict(zip(names, arrays, strict=True))
@@ -65,11 +65,11 @@ class _Reader:
         self.file = file
         self.size = size
 
-    def left(self) -> int:
+    def remaining(self) -> int:
         return self.size - self.file.tell()
 
     def bytes(self, count: int) -> bytes:
-        if count > self.left():
+        if count > self.remaining():
             raise _Damaged(f"cut short: {self.size} bytes")
         return self.file.read(count)
 
@@ -78,7 +78,7 @@ class _Reader:
 
     def count(self) -> int:
         count = self.number("Q")
-        if count > self.left() // 8:
+        if count > self.remaining() // 8:
             raise _Damaged(f"cut short: {self.size} bytes")
         return count
 
@@ -100,7 +100,7 @@ class _Reader:
         if not 0 <= flag < len(_DTYPES):
             raise _Damaged(f"element type {flag} is unknown")
         dtype = np.dtype(_DTYPES[flag])
-        if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize > self.left():
+        if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize > self.remaining():
             raise _Damaged(f"cut short in an array of {'×'.join(map(str, shape))}")
         values = np.fromfile(self.file, dtype, math.prod(shape))
         return torch.from_numpy(values.reshape(shape))

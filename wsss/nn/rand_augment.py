@@ -20,7 +20,7 @@ def _enhancement(level: int) -> float:
     return 0.05 + 0.09 * level
 
 
-def _signed(value: float | int) -> float | int:
+def _random_sign(value: float | int) -> float | int:
     return -value if torch.rand(()) < 0.5 else value
 
 
@@ -53,7 +53,7 @@ def _posterise(image: Tensor, level: int) -> Tensor:
 
 
 def _rotate(image: Tensor, level: int) -> Tensor:
-    return F.rotate(image, float(_signed(3 * level)))
+    return F.rotate(image, float(_random_sign(3 * level)))
 
 
 def _sharpness(image: Tensor, level: int) -> Tensor:
@@ -67,11 +67,11 @@ def _shear(image: Tensor, x: float | int, y: float | int) -> Tensor:
 
 
 def _shear_x(image: Tensor, level: int) -> Tensor:
-    return _shear(image, _signed(0.03 * level), 0)
+    return _shear(image, _random_sign(0.03 * level), 0)
 
 
 def _shear_y(image: Tensor, level: int) -> Tensor:
-    return _shear(image, 0, _signed(0.03 * level))
+    return _shear(image, 0, _random_sign(0.03 * level))
 
 
 def _solarise(image: Tensor, level: int) -> Tensor:
@@ -80,12 +80,12 @@ def _solarise(image: Tensor, level: int) -> Tensor:
 
 def _translate_x(image: Tensor, level: int) -> Tensor:
     height, width = image.shape[-2:]
-    return F.crop(image, 0, int(_signed(3 * level * width // 100)), height, width)
+    return F.crop(image, 0, int(_random_sign(3 * level * width // 100)), height, width)
 
 
 def _translate_y(image: Tensor, level: int) -> Tensor:
     height, width = image.shape[-2:]
-    return F.crop(image, int(_signed(3 * level * height // 100)), 0, height, width)
+    return F.crop(image, int(_random_sign(3 * level * height // 100)), 0, height, width)
 
 
 OPERATIONS: tuple[Callable[[Tensor, int], Tensor], ...] = (

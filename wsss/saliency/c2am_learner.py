@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from wsss.saliency.c2am import C2am
-from wsss.saliency.hints import hinted
-from wsss.saliency.losses import Disentangled, contrast, disentangle, hint_loss
+from wsss.saliency.hints import hint_mask
+from wsss.saliency.losses import MeanFeatures, contrast, disentangle, hint_loss
 from wsss.saliency.recipe import C2amTrain
 from wsss.training.loop import Learner
 from wsss.training.optimizer import build_optimizer, parameter_groups, poly
@@ -46,13 +46,13 @@ class C2amLearner(Learner):
         # bfloat16 rounds the highest cosine, 0.9995, to 1, where SimMin is infinite.
         with torch.autocast(images.device.type, enabled=False):
             own = disentangle(found.features, found.logits)
-            everyone = Disentangled(*(whole_batch(each) for each in own))
+            everyone = MeanFeatures(*(whole_batch(each) for each in own))
             terms = contrast(everyone, self.recipe.rank_decay)
         loss = sum(terms.values())
         logs = {name: term.detach() for name, term in terms.items()}
         if self.recipe.hints is not None:
             size = (found.logits.shape[-2], found.logits.shape[-1])
-            where = hinted(rest[0], size, self.recipe.hints.threshold)
+            where = hint_mask(rest[0], size, self.recipe.hints.threshold)
             hints = hint_loss(found.logits, where, self.recipe.hints.label_smoothing)
             loss = loss + self.recipe.hints.weight * hints
             logs |= {"hints": hints.detach(), "hinted": where.float().mean()}

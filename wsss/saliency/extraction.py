@@ -15,7 +15,7 @@ from wsss.core.images import decode
 from wsss.core.log import progress
 from wsss.core.maps import SALIENT
 from wsss.core.shard import Shard
-from wsss.nn.inference import augmented_mean, in_order, ready, strided
+from wsss.nn.inference import augmented_mean, grid_size, in_order, ready
 from wsss.nn.recipe import Backbone
 from wsss.saliency.c2am import load_c2am
 from wsss.saliency.recipe import SaliencyMaps
@@ -101,7 +101,7 @@ def _write(
             backbone,
             scales=recipe.scales,
             flip=recipe.flip,
-            size=strided(record.size, recipe.map_stride),
+            size=grid_size(record.size, recipe.map_stride),
         )
         return finish(mean).cpu().numpy()
 

@@ -33,7 +33,7 @@ def hint_map(record: MapRecord) -> UInt8[np.ndarray, "H W"]:
     return np.round(highest * STEPS).astype(np.uint8)
 
 
-def hinted(
+def hint_mask(
     hints: UInt8[Tensor, "b H W"], size: tuple[int, int], threshold: float
 ) -> Bool[Tensor, "b 1 h w"]:
     """Where hints (in steps of 1/254), resized to `size`, reach the threshold, which is in [0, 1].

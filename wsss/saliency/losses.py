@@ -16,7 +16,7 @@ from wsss.training.synchronised import mean_over_ranks
 LOWEST, HIGHEST = 5e-4, 0.9995
 
 
-class Disentangled(NamedTuple):
+class MeanFeatures(NamedTuple):
     """Mean features of the images' foregrounds and backgrounds."""
 
     foreground: Float[Tensor, "b d"]
@@ -25,12 +25,12 @@ class Disentangled(NamedTuple):
 
 def disentangle(
     features: Float[Tensor, "b d h w"], logits: Float[Tensor, "b 1 h w"]
-) -> Disentangled:
+) -> MeanFeatures:
     """f_i = (1/HW) Σ p v and b_i = (1/HW) Σ (1 − p) v with p = σ(logits); a matrix product each."""
     v = features.flatten(2)
     p = logits.sigmoid().flatten(2).transpose(1, 2)
     size = v.shape[-1]
-    return Disentangled((v @ p)[..., 0] / size, (v @ (1 - p))[..., 0] / size)
+    return MeanFeatures((v @ p)[..., 0] / size, (v @ (1 - p))[..., 0] / size)
 
 
 def similarity(rows: Float[Tensor, "n d"], columns: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
@@ -56,7 +56,7 @@ def sim_max(z: Float[Tensor, "n d"], decay: float | int) -> Float[Tensor, ""]:
     return -(torch.exp(-decay * (place - 1.0)) * s.log()).mean()
 
 
-def contrast(found: Disentangled, decay: float | int) -> dict[str, Float[Tensor, ""]]:
+def contrast(found: MeanFeatures, decay: float | int) -> dict[str, Float[Tensor, ""]]:
     """C²AM's three terms, by name; the loss is their sum."""
     return {
         "foreground": sim_max(found.foreground, decay),

@@ -15,7 +15,7 @@ from wsss.core.files.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.core.images import decode
 from wsss.core.log import progress
 from wsss.core.shard import Shard
-from wsss.nn.inference import augmented_mean, in_order, ready, strided
+from wsss.nn.inference import augmented_mean, grid_size, in_order, ready
 from wsss.segmentation.network import load_segmenter
 from wsss.segmentation.recipe import PredictRecipe
 
@@ -57,7 +57,7 @@ def predict(
             trained.backbone,
             scales=recipe.scales,
             flip=recipe.flip,
-            size=strided(record.size, recipe.map_stride),
+            size=grid_size(record.size, recipe.map_stride),
         )
         stored = mean.amax((1, 2)) >= recipe.min_score
         stored[0] = True

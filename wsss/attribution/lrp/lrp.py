@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsss.attribution.backward import one_hot, pair_gradients
-from wsss.attribution.classifier import Classifier, still
+from wsss.attribution.classifier import Classifier, frozen_parameters
 from wsss.attribution.lrp import rules as lrp_rules
 from wsss.attribution.lrp.network import Composite, Propagation
 from wsss.attribution.maps import Maps
@@ -71,7 +71,7 @@ def lrp(
         _require_within(images, low, high)
     network = classifier.network
     no_autocast = torch.autocast(images.device.type, enabled=False)
-    with still(network), torch.enable_grad(), no_autocast:
+    with frozen_parameters(network), torch.enable_grad(), no_autocast:
         pixels = images.detach().clone().requires_grad_()
         propagation = Propagation(network, pixels, chosen_rules)
         logits = _logits(classifier, propagation, pixels)

@@ -196,7 +196,7 @@ class Propagation(TorchFunctionMode):
         shift = shift if bias is None else shift + bias
         if x in self._affine:
             layer, before, rule = self._affine[x]
-            return self._layer(value, lrp_rules.rescaled(layer, factor, shift), before, rule)
+            return self._layer(value, lrp_rules.rescale_layer(layer, factor, shift), before, rule)
         channels = (-1, *[1] * (x.ndim - 2))
         layer = lrp_rules.scaling(factor.view(channels), shift.view(channels))
         at, rule = x.detach(), self.composite.linear
@@ -205,7 +205,7 @@ class Propagation(TorchFunctionMode):
     def _add(self, func: Callable, x: Any, y: Any, **kwargs: Any) -> Tensor:
         if kwargs:
             self._refuse("add with " + ", ".join(kwargs))
-        value = self._kept(func, x, y)
+        value = self._run_on_copy(func, x, y)
         signals = [term for term in (x, y) if isinstance(term, Tensor) and term.requires_grad]
         backs = [(term, lrp_rules.addend(term.detach(), value)) for term in signals]
         return _carry(value, *backs)
@@ -216,18 +216,20 @@ class Propagation(TorchFunctionMode):
             what = "two that depend on the images" if signals else "two sigmoids"
             self._refuse(f"mul of {what}")
         (signal,) = signals
-        return _carry(self._kept(func, x, y), (signal, lambda r: r.sum_to_size(signal.shape)))
+        return _carry(
+            self._run_on_copy(func, x, y), (signal, lambda r: r.sum_to_size(signal.shape))
+        )
 
     def _divide(self, func: Callable, x: Any, y: Any) -> Tensor:
         if isinstance(y, Tensor) and y.requires_grad:
             self._refuse("div by what depends on the images")
-        return _carry(self._kept(func, x, y), (x, lambda r: r.sum_to_size(x.shape)))
+        return _carry(self._run_on_copy(func, x, y), (x, lambda r: r.sum_to_size(x.shape)))
 
     def _pass(self, func: Callable, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return _carry(self._kept(func, x, *args, **kwargs), (x, lambda r: r))
+        return _carry(self._run_on_copy(func, x, *args, **kwargs), (x, lambda r: r))
 
     def _gate(self, func: Callable, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        value = self._kept(func, x, *args, **kwargs)
+        value = self._run_on_copy(func, x, *args, **kwargs)
         self._gates[value] = True
         return value
 
@@ -256,7 +258,7 @@ class Propagation(TorchFunctionMode):
                 self._images[tensor] = True
         return out
 
-    def _kept(self, func: Callable, x: Any, *args: Any, **kwargs: Any) -> Tensor:
+    def _run_on_copy(self, func: Callable, x: Any, *args: Any, **kwargs: Any) -> Tensor:
         """The result, of a copy of x: rules below need the numbers that x had."""
         with torch.no_grad():
             copy = x.clone() if isinstance(x, Tensor) else x

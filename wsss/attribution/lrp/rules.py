@@ -65,7 +65,7 @@ def scaling(factor: Float[Tensor, "#c ..."], shift: Float[Tensor, "#c ..."]) -> 
     return Affine(factor, shift, torch.mul, lambda q, w, size: q * w)
 
 
-def rescaled(layer: Affine, factor: Float[Tensor, " o"], shift: Float[Tensor, " o"]) -> Affine:
+def rescale_layer(layer: Affine, factor: Float[Tensor, " o"], shift: Float[Tensor, " o"]) -> Affine:
     """A linear layer or a convolution with the BatchNorm behind it: factor · (W x + b) + shift."""
     weight = layer.weight * factor.view(-1, *[1] * (layer.weight.ndim - 1))
     outputs = (-1, *[1] * (layer.weight.ndim - 2))

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from wsss.attribution.classifier import Classifier
-from wsss.attribution.maps import Maps, weighted
+from wsss.attribution.maps import Maps, weighted_sum
 from wsss.attribution.selection import Selection, select
 
 
@@ -29,4 +29,4 @@ def cam(
     chosen = select(selection, seen.logits)
     if clamp_negative:
         weight = weight.clamp(min=0)
-    return weighted(seen, chosen, weight[chosen.nonzero()[:, 1]])
+    return weighted_sum(seen, chosen, weight[chosen.nonzero()[:, 1]])

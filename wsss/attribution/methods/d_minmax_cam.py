@@ -10,8 +10,8 @@ from torch import Tensor
 
 from wsss.attribution.classifier import Classifier
 from wsss.attribution.contrast import Contrast, contrast_of
-from wsss.attribution.maps import Maps, weighted
-from wsss.attribution.selection import Selection, contrasted, select
+from wsss.attribution.maps import Maps, weighted_sum
+from wsss.attribution.selection import Selection, contrast_classes, select
 
 
 @torch.no_grad()
@@ -37,9 +37,9 @@ def d_minmax_cam(
     weight = classifier.required_weight("d-minmax-grad-cam")
     seen = classifier.see(images)
     chosen = select(selection, seen.logits)
-    against = contrast_of(chosen, contrasted(selection, contrast, seen.logits), weight.dtype)
+    against = contrast_of(chosen, contrast_classes(selection, contrast, seen.logits), weight.dtype)
     weigh = {"code": _code, "formula": _formula}[form]
-    return weighted(seen, chosen, weigh(against, weight))
+    return weighted_sum(seen, chosen, weigh(against, weight))
 
 
 def _code(against: Contrast, weight: Float[Tensor, "c k"]) -> Float[Tensor, "p k"]:

@@ -6,11 +6,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from wsss.attribution.backward import pair_gradients
-from wsss.attribution.classifier import Classifier, still
+from wsss.attribution.classifier import Classifier, frozen_parameters
 from wsss.attribution.contrast import contrast_of
-from wsss.attribution.maps import Maps, weighted
+from wsss.attribution.maps import Maps, weighted_sum
 from wsss.attribution.methods.d_minmax_cam import d_minmax_cam
-from wsss.attribution.selection import Selection, contrasted, select
+from wsss.attribution.selection import Selection, contrast_classes, select
 
 
 def d_minmax_grad_cam(
@@ -29,11 +29,11 @@ def d_minmax_grad_cam(
     """
     if classifier.averages:
         return d_minmax_cam(classifier, images, selection, contrast=contrast)
-    with still(classifier.network):
+    with frozen_parameters(classifier.network):
         seen = classifier.see(images, head_gradients=True)
         logits = seen.logits.detach()
         chosen = select(selection, logits)
-        against = contrast_of(chosen, contrasted(selection, contrast, logits), logits.dtype)
+        against = contrast_of(chosen, contrast_classes(selection, contrast, logits), logits.dtype)
         targets = (
             against.own,
             against.others / against.n_others,
@@ -45,4 +45,4 @@ def d_minmax_grad_cam(
             weights[places] = (own.clamp(min=0) - others.clamp(min=0) + all_.clamp(max=0)).sum(
                 (2, 3)
             )
-    return weighted(seen, chosen, weights)
+    return weighted_sum(seen, chosen, weights)

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from wsss.attribution.backward import one_hot, pair_gradients
-from wsss.attribution.classifier import Classifier, still
+from wsss.attribution.classifier import Classifier, frozen_parameters
 from wsss.attribution.maps import Maps, rescale, resize
 from wsss.attribution.selection import Selection, select
 from wsss.core.errors import UserError
@@ -109,7 +109,7 @@ def full_gradient(
         by_place = getattr(rescale(product.abs()), channels)(1) if bias.ndim > 2 else None
         found.append(_Term(name, product.flatten(1).sum(1), by_place))
 
-    with still(classifier.network):
+    with frozen_parameters(classifier.network):
         x = images.detach().clone().requires_grad_()
         x.register_hook(partial(add, "input", x.detach()))
         with _biases(classifier.network, add):

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from wsss.attribution.backward import one_hot, pair_gradients
-from wsss.attribution.classifier import Classifier, still
-from wsss.attribution.maps import Maps, weighted
+from wsss.attribution.classifier import Classifier, frozen_parameters
+from wsss.attribution.maps import Maps, weighted_sum
 from wsss.attribution.selection import Selection, select
 
 
@@ -24,11 +24,11 @@ def grad_cam(
             seen = classifier.see(images)
         chosen = select(selection, seen.logits)
         weights = classifier.weight[chosen.nonzero()[:, 1]]
-        return weighted(seen, chosen, weights / seen.activations[0, 0].numel())
-    with still(classifier.network):
+        return weighted_sum(seen, chosen, weights / seen.activations[0, 0].numel())
+    with frozen_parameters(classifier.network):
         seen = classifier.see(images, head_gradients=True)
         chosen = select(selection, seen.logits)
         weights = seen.activations.new_empty(int(chosen.sum()), seen.activations.shape[1])
         for places, g in pair_gradients(seen.logits, seen.activations, chosen, one_hot(chosen)):
             weights[places] = g.mean((2, 3))
-    return weighted(seen, chosen, weights)
+    return weighted_sum(seen, chosen, weights)

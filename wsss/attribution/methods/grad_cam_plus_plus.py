@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from wsss.attribution.backward import one_hot, pair_gradients
-from wsss.attribution.classifier import Classifier, still
-from wsss.attribution.maps import Maps, weighted
+from wsss.attribution.classifier import Classifier, frozen_parameters
+from wsss.attribution.maps import Maps, weighted_sum
 from wsss.attribution.selection import Selection, select
 
 
@@ -31,15 +31,15 @@ def grad_cam_plus_plus(
         at, classes = chosen.nonzero(as_tuple=True)
         size = seen.activations[0, 0].numel()
         sums = seen.activations.sum((2, 3))[at]
-        return weighted(seen, chosen, size * _weigh(classifier.weight[classes] / size, sums))
-    with still(classifier.network):
+        return weighted_sum(seen, chosen, size * _weigh(classifier.weight[classes] / size, sums))
+    with frozen_parameters(classifier.network):
         seen = classifier.see(images, head_gradients=True)
         chosen = select(selection, seen.logits)
         sums = seen.activations.detach().sum((2, 3))[chosen.nonzero()[:, 0]]
         weights = torch.empty_like(sums)
         for places, g in pair_gradients(seen.logits, seen.activations, chosen, one_hot(chosen)):
             weights[places] = _weigh(g, sums[places, :, None, None]).sum((2, 3))
-    return weighted(seen, chosen, weights)
+    return weighted_sum(seen, chosen, weights)
 
 
 def _weigh(g: Float[Tensor, "n k ..."], sums: Float[Tensor, "n k ..."]) -> Float[Tensor, "n k ..."]:

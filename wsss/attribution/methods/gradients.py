@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from wsss.attribution.backward import one_hot, pair_gradients
-from wsss.attribution.classifier import Classifier, still
+from wsss.attribution.classifier import Classifier, frozen_parameters
 from wsss.attribution.maps import Maps
 from wsss.attribution.selection import Selection, select
 
@@ -15,7 +15,7 @@ def gradients(
     classifier: Classifier, images: Float[Tensor, "b 3 H W"], selection: Selection = 0.5
 ) -> Maps:
     """Mean over RGB of |∂s_c/∂x|, s the logits; non-negative, at the image's resolution."""
-    with still(classifier.network):
+    with frozen_parameters(classifier.network):
         x = images.detach().clone().requires_grad_()
         logits = classifier.logits(x)
         chosen = select(selection, logits.detach())

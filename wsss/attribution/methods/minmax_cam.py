@@ -8,8 +8,8 @@ from torch import Tensor
 
 from wsss.attribution.classifier import Classifier
 from wsss.attribution.contrast import contrast_of
-from wsss.attribution.maps import Maps, weighted
-from wsss.attribution.selection import Selection, contrasted, select
+from wsss.attribution.maps import Maps, weighted_sum
+from wsss.attribution.selection import Selection, contrast_classes, select
 
 
 @torch.no_grad()
@@ -31,5 +31,5 @@ def minmax_cam(
     weight = classifier.required_weight("minmax-grad-cam")
     seen = classifier.see(images)
     chosen = select(selection, seen.logits)
-    against = contrast_of(chosen, contrasted(selection, contrast, seen.logits), weight.dtype)
-    return weighted(seen, chosen, (against.own - against.others / against.n_others) @ weight)
+    against = contrast_of(chosen, contrast_classes(selection, contrast, seen.logits), weight.dtype)
+    return weighted_sum(seen, chosen, (against.own - against.others / against.n_others) @ weight)

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from wsss.attribution.classifier import Classifier
-from wsss.attribution.maps import Maps, rescale, weighted
+from wsss.attribution.maps import Maps, rescale, weighted_sum
 from wsss.attribution.selection import Selection, select
-from wsss.nn.folding import batch_norm_folded
+from wsss.nn.folding import folded_batch_norms
 
 # Pixels of masked images in one forward pass: 20 images of 224 × 224.
 _PIXELS = 2**20
@@ -55,27 +55,27 @@ def score_cam(
     if chunk is None:
         chunk = max(1, _PIXELS // (images.shape[2] * images.shape[3]))
     row = 0
-    with _folded(classifier, images, seen.logits):
+    with _fold_batch_norms(classifier, images, seen.logits):
         for image, activations, wanted in zip(images, seen.activations, chosen, strict=True):
             count = int(wanted.sum())
             kept = _informative(activations, channels)
             if count and len(kept):
                 scores = [
-                    classifier.logits(_masked(image, activations[part], align_corners))[:, wanted]
+                    classifier.logits(_mask(image, activations[part], align_corners))[:, wanted]
                     for part in kept.split(chunk)
                 ]
                 weights[row : row + count, kept] = _WEIGH[weight](torch.cat(scores)).T
             row += count
-    return weighted(seen, chosen, weights)
+    return weighted_sum(seen, chosen, weights)
 
 
 @contextmanager
-def _folded(
+def _fold_batch_norms(
     classifier: Classifier, images: Float[Tensor, "b 3 H W"], logits: Float[Tensor, "b c"]
 ) -> Iterator[None]:
     """BatchNorms are folded, unless that changes the logits by more than rounding."""
     with ExitStack() as folding:
-        if folding.enter_context(batch_norm_folded(classifier.network)):
+        if folding.enter_context(folded_batch_norms(classifier.network)):
             off = (classifier.logits(images) - logits).abs().max()
             if not off <= 1e-2 * logits.abs().max():
                 folding.close()
@@ -90,7 +90,7 @@ def _informative(activations: Float[Tensor, "k h w"], channels: int | None) -> I
     return order[varies[order]][:channels]
 
 
-def _masked(
+def _mask(
     image: Float[Tensor, "3 H W"], activations: Float[Tensor, "m h w"], align_corners: bool
 ) -> Float[Tensor, "m 3 H W"]:
     size = image.shape[1:]

@@ -68,7 +68,7 @@ def boxes_of_each(
     percentiles: Sequence[float | int],
 ) -> list[Boxes]:
     """`find_boxes` of each percentile; what they have in common is found once."""
-    u8 = levels(scores)
+    u8 = to_levels(scores)
     tops = threshold_reference(u8, percentiles)
     above = np.floor(np.outer(tops, np.asarray(thresholds, np.float64))).astype(int)
     occurring = np.unique(u8)
@@ -114,7 +114,9 @@ def score_map(raw: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float32[n
     return resized / highest if highest > 0 else resized
 
 
-def shares(scores: Float[np.ndarray, "h w"], percentile: float | int) -> Float[np.ndarray, "h w"]:
+def share_of_reference(
+    scores: Float[np.ndarray, "h w"], percentile: float | int
+) -> Float[np.ndarray, "h w"]:
     """min(S / top, 1), top the percentile of the scores S: what exceeds a share of it (PaS).
 
     Where top is 0 whatever exceeds 0 is 1. A map of maximum 1 stays as it is with 100.
@@ -123,7 +125,7 @@ def shares(scores: Float[np.ndarray, "h w"], percentile: float | int) -> Float[n
     return (scores / top).clip(max=1) if top > 0 else (scores > 0).astype(scores.dtype)
 
 
-def levels(scores: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+def to_levels(scores: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
     """⌊255 S⌋ of scores S in [0, 1]; ValueError for others."""
     check_scores(scores)
     return (scores * 255).astype(np.uint8)
@@ -143,7 +145,7 @@ def resize_boxes(
     return (boxes * new / np.array(size[::-1] * 2)).astype(np.int64)
 
 
-def filled(boxes: Int[np.ndarray, "n 4"], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+def box_mask(boxes: Int[np.ndarray, "n 4"], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     """True inside any of the boxes, on a mask of `size` (height, width)."""
     mask = np.zeros(size, bool)
     for x0, y0, x1, y1 in boxes.tolist():

@@ -23,7 +23,12 @@ from wsss.core.images import IGNORE
 from wsss.core.log import progress
 from wsss.core.software import commit
 from wsss.explain.localization.box_accuracy import DELTAS, BoxAccuracies, BoxAccuracy
-from wsss.explain.localization.boxes import boxes_of_each, resize_boxes, score_map, shares
+from wsss.explain.localization.boxes import (
+    boxes_of_each,
+    resize_boxes,
+    score_map,
+    share_of_reference,
+)
 from wsss.explain.localization.peak_iou import IouCurves, PeakIou
 from wsss.explain.localization.pixel_ap import PixelAP, PrecisionRecall
 from wsss.explain.localization.pointing_game import Pointing, PointingGame
@@ -81,7 +86,7 @@ def localize(
             found = boxes_of_each(scores, boxes[0].thresholds, percentiles)
             for i, percentile in enumerate(percentiles):
                 boxes[i].count(found[i], objects)
-                peaks[i].update(shares(scores, percentile), wanted)
+                peaks[i].update(share_of_reference(scores, percentile), wanted)
             pixels.update(scores, wanted)
             pointing.update(scores, class_id - 1, wanted == 1)
     accuracies = [each.result() for each in boxes]

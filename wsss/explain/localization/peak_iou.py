@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
 
-from wsss.explain.localization.boxes import levels
+from wsss.explain.localization.boxes import to_levels
 from wsss.explain.localization.pixel_ap import split_by_truth
 
 LEVELS = 256
@@ -52,7 +52,7 @@ class PeakIou:
         the class the pair does not count. Raises ValueError for other scores and other values of
         the mask.
         """
-        inside, outside = split_by_truth(levels(scores), truth)
+        inside, outside = split_by_truth(to_levels(scores), truth)
         if not len(inside):
             return
         both, union = _reaching(inside), len(inside) + _reaching(outside)

@@ -55,16 +55,16 @@ def insertion(
 ) -> Float64[np.ndarray, "n points"]:
     """p_c of the baseline after 0, 1, …, `steps` parts of the image came to it; high is good.
 
-    baseline: what the image is inserted to; None: `blurred` images. The rest as `deletion`.
+    baseline: what the image is inserted to; None: `rise_blur` images. The rest as `deletion`.
     """
     if baseline is None:
-        baseline = blurred(images)
+        baseline = rise_blur(images)
     return _curves(
         probabilities, baseline, images, maps, images_of, classes_of, steps=steps, chunk=chunk
     )
 
 
-def blurred(images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
+def rise_blur(images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 3 H W"]:
     """By the kernel of RISE's code: a point of 11 × 11 pixels under a Gaussian of σ = 5.
 
     The point's image is mirrored at the borders of these 11 pixels and so is nearly flat, 0.0088 in

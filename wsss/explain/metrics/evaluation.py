@@ -24,7 +24,7 @@ from wsss.core.recipe import parse_json
 from wsss.core.software import commit
 from wsss.explain.extraction import network_input, require_classes
 from wsss.explain.metrics.aggregate import AREAS, SHORT, aggregate, figures
-from wsss.explain.metrics.deletion_insertion import area, blurred, deletion, insertion
+from wsss.explain.metrics.deletion_insertion import area, deletion, insertion, rise_blur
 from wsss.explain.metrics.per_detection import Probabilities, per_detection
 from wsss.explain.recipe import Curves, MetricsRecipe
 from wsss.nn.cam_network import load_cam_network
@@ -127,7 +127,7 @@ def _curves(
     *,
     chunk: int,
 ) -> dict[str, Float64[np.ndarray, "n points"]]:
-    gone = {"rise": None, "blur": blurred(x), "mean": torch.zeros_like(x)}[recipe.baseline]
+    gone = {"rise": None, "blur": rise_blur(x), "mean": torch.zeros_like(x)}[recipe.baseline]
     options = {"steps": recipe.steps, "chunk": chunk, "baseline": gone}
     return {
         way.__name__: way(probabilities, x, maps, images_of, classes_of, **options)
