@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wsss.core.configfile import read_yaml, with_used
+from wsss.core.configfile import read_yaml, merge_used
 from wsss.core.errors import UserError
 from wsss.workflow.loading import parse
 from wsss.workflow.schema import schema_text
 from wsss.workflow.tree import evaluated
 
 ROOT = Path(__file__).parents[2]
-DEMO = with_used(read_yaml(ROOT / "config.yaml"), "config.yaml")
+DEMO = merge_used(read_yaml(ROOT / "config.yaml"), "config.yaml")
 DEMO |= {"explain": {"cam": {"maps": {"method": "cam"}}}}
 DEMO["experiments"] |= {
     "explained": {"dataset": "toy", "classifier": "vanilla", "explain": "cam"},

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from wsss.core.configfile import read_yaml, with_used
+from wsss.core.configfile import read_yaml, merge_used
 from wsss.workflow.checks import missing_surroundings
 from wsss.workflow.loading import parse
 
-DEMO = with_used(read_yaml(Path(__file__).parents[2] / "config.yaml"), "config.yaml")
+DEMO = merge_used(read_yaml(Path(__file__).parents[2] / "config.yaml"), "config.yaml")
 
 
 def lacking(root: str, weights: str | None = None) -> list[str]:

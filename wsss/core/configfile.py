@@ -26,11 +26,11 @@ def load(files: Iterable[Path]) -> dict[str, Any]:
     """Read the files, later over earlier recipe by recipe, and what they `use` below them."""
     merged: dict[str, Any] = {}
     for path in files:
-        merged = overlay(merged, with_used(read_yaml(Path(path)), str(path)))
+        merged = overlay(merged, merge_used(read_yaml(Path(path)), str(path)))
     return merged
 
 
-def with_used(data: dict[str, Any], where: str) -> dict[str, Any]:
+def merge_used(data: dict[str, Any], where: str) -> dict[str, Any]:
     """`data` laid over the recipe files that its key `use` names, from the working folder."""
     used: dict[str, Any] = {}
     listed = data.get("use") or []
@@ -40,7 +40,7 @@ def with_used(data: dict[str, Any], where: str) -> dict[str, Any]:
         path = Path(item)
         if not path.is_file():
             raise UserError(f"{where}: use: no file '{item}' (paths start at the working folder)")
-        used = overlay(used, with_used(read_yaml(path), item))
+        used = overlay(used, merge_used(read_yaml(path), item))
     return numbers(overlay(used, {k: v for k, v in data.items() if k != "use"}))
 
 

@@ -27,7 +27,7 @@ def visible_gpus() -> list[str]:
     return [str(i) for i, _ in enumerate(DRIVER.iterdir())] if DRIVER.is_dir() else []
 
 
-def gpu_required() -> bool:
+def requires_gpu() -> bool:
     """Whether WSSS_GPU says that a job without a GPU must stop; UserError if it says nothing known.
 
     "required", or "auto", which is the default: compute on the CPU.
@@ -71,7 +71,7 @@ def _say_if_none() -> None:
         return
     named = ", ".join(visible_gpus())
     found = f"torch cannot use GPU {named}" if named else "no GPU is visible"
-    if gpu_required():
+    if requires_gpu():
         raise UserError(
             f"{found}, and WSSS_GPU=required; see what nvidia-smi and `python -m "
             "torch.utils.collect_env` say, or unset WSSS_GPU to compute on the CPU"

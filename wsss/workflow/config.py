@@ -69,7 +69,7 @@ class Config(BaseModel):
 
         Raises UserError if there is no such recipe, or if it has no such part.
         """
-        value: Any = self.named(section, name).model_dump(mode="json")
+        value: Any = self.entry(section, name).model_dump(mode="json")
         for key in keys:
             value = value.get(key)
             if value is None:
@@ -79,7 +79,7 @@ class Config(BaseModel):
                 )
         return canonical_json(value)
 
-    def named(self, section: str, name: str) -> Any:
+    def entry(self, section: str, name: str) -> Any:
         """A named recipe, experiment or table; UserError if there is none."""
         known = getattr(self, section)
         if name not in known:

@@ -46,7 +46,7 @@ def gallery_columns(
 def comparison_columns(config: Config, table: str, seed: int, split: str) -> list[dict[str, Any]]:
     """What a table's picture shows next to image and ground truth: one column per row's maps."""
     columns = []
-    for name in config.named("tables", table).experiments:
+    for name in config.entry("tables", table).experiments:
         experiment = config.experiments[name]
         place = tree.folder(experiment, seed, "explain")
         if place is not None:
@@ -108,15 +108,15 @@ def _columns(config: Config, wildcards: dict[str, str]) -> list[dict[str, Any]]:
     seed, split = int(wildcards["seed"]), wildcards["split"]
     if "table" in wildcards:
         return comparison_columns(config, wildcards["table"], seed, split)
-    experiment = config.named("experiments", wildcards["experiment"])
+    experiment = config.entry("experiments", wildcards["experiment"])
     return gallery_columns(config, experiment, seed, split)
 
 
 def _dataset(config: Config, wildcards: dict[str, str]) -> str:
     """The data set of a gallery's images, or of a comparison's."""
     if "table" not in wildcards:
-        return config.named("experiments", wildcards["experiment"]).dataset
-    rows = config.named("tables", wildcards["table"]).experiments
+        return config.entry("experiments", wildcards["experiment"]).dataset
+    rows = config.entry("tables", wildcards["table"]).experiments
     for row in rows:
         if config.experiments[row].explain:
             return config.experiments[row].dataset

@@ -22,7 +22,7 @@ Files = str | list[str]
 
 def recipe_of(config: Config, wildcards: Wildcards, section: str) -> Any:
     """The recipe of a section that the job's wildcards name, as its typed model."""
-    return config.named(section, wildcards["preset" if section == "crf" else section])
+    return config.entry(section, wildcards["preset" if section == "crf" else section])
 
 
 def recipe_json(config: Config, wildcards: Wildcards, section: str, *keys: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from wsss.core.configfile import locate, numbers, read_yaml, resolve, with_used
+from wsss.core.configfile import locate, merge_used, numbers, read_yaml, resolve
 from wsss.core.errors import UserError
 from wsss.core.recipe import canonical_json, did_you_mean, explain
 from wsss.workflow.checks import cross_check
@@ -29,7 +29,7 @@ def parse(data: dict[str, Any], files: Iterable[Path | str] = ()) -> Config:
     for file in files:
         read_yaml(file)  # Snakemake, which gave `data`, keeps the last of two keys silently
     data = numbers(data)
-    data, listed = with_used(data, "config"), data.get("use") or []
+    data, listed = merge_used(data, "config"), data.get("use") or []
     used = [Path(item) for item in listed]
     problems: list[tuple[tuple[str, ...], str]] = []
     built: dict[str, Any] = {}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from wsss.core.errors import UserError
-from wsss.core.gpu import gpu_required
+from wsss.core.gpu import requires_gpu
 
 
 class Site(NamedTuple):
@@ -27,5 +27,5 @@ def read_site(environ: Mapping[str, str]) -> Site:
     longest = environ.get("WSSS_MAX_MINUTES", "10000000")
     if not longest.isdecimal():
         raise UserError(f"WSSS_MAX_MINUTES is '{longest}'; set it to the minutes a job may take")
-    gpu_required()  # a value that it does not know is reported here, not by the first job
+    requires_gpu()  # a value that it does not know is reported here, not by the first job
     return Site(f"../envs/wsss-{env}.yaml", int(longest))

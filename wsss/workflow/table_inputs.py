@@ -28,7 +28,7 @@ def table_rows(config: Config, name: str) -> list[dict[str, Any]]:
 
     UserError if the configuration has no such table.
     """
-    table = config.named("tables", name)
+    table = config.entry("tables", name)
     rows = []
     for row in table.experiments:
         experiment = config.experiments[row]
@@ -54,13 +54,13 @@ def table_files(config: Config, name: str) -> list[str]:
 
 def table_spec(config: Config, name: str) -> str:
     """A table's recipe and the files of its cells, as canonical JSON, packed if long."""
-    recipe = config.named("tables", name).model_dump(mode="json")
+    recipe = config.entry("tables", name).model_dump(mode="json")
     return packed(canonical_json({"recipe": recipe, "rows": table_rows(config, name)}))
 
 
 def curve_rows(config: Config, name: str) -> list[dict[str, Any]]:
     """Per row of a table of metrics: its experiment, and the eval.json files of its maps."""
-    table = config.named("tables", name)
+    table = config.entry("tables", name)
     shown = {table.column(column).file for column in table.columns}
     rows = []
     for row in table.experiments if table.kind == "metrics" else ():
@@ -82,7 +82,7 @@ def curve_files(config: Config, name: str) -> list[str]:
 
 def curves_spec(config: Config, name: str) -> str:
     """A table's recipe and the evaluations of its maps, as canonical JSON, packed if long."""
-    recipe = config.named("tables", name).model_dump(mode="json")
+    recipe = config.entry("tables", name).model_dump(mode="json")
     return packed(canonical_json({"recipe": recipe, "rows": curve_rows(config, name)}))
 
 

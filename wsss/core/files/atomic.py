@@ -18,7 +18,7 @@ FORGOTTEN = 86400  # seconds: nobody writes a file for a day without a byte
 
 
 @contextmanager
-def told(path: str | Path) -> Iterator[None]:
+def reporting_write_errors(path: str | Path) -> Iterator[None]:
     """A failed system call inside is the UserError that `path` cannot be written."""
     try:
         yield
@@ -34,7 +34,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     there is raised as the UserError that `path` cannot be written.
     """
     path = Path(path)
-    with told(path):
+    with reporting_write_errors(path):
         temporary = temporary_for(path)
         try:
             yield temporary

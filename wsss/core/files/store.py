@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from wsss.core.errors import UserError, cannot_write
-from wsss.core.files.atomic import discard, temporary_for, tidy, told
+from wsss.core.files.atomic import discard, reporting_write_errors, temporary_for, tidy
 from wsss.core.files.sink import Sink
 from wsss.core.software import software_versions
 
@@ -100,7 +100,7 @@ class _Writer:
         self._buffered = 0
 
     def __enter__(self):
-        with told(self.path):
+        with reporting_write_errors(self.path):
             self._temporary = temporary_for(self.path)
             tidy(self.path)
             self._sink = Sink(self._temporary)
@@ -295,7 +295,7 @@ class _Reader:
         self._offsets: dict[Path, np.ndarray] = {}
         headers = []
         for path in self.paths:
-            with _open_checked(path, self.kind) as file, _damage_told(path):
+            with _open_checked(path, self.kind) as file, _reporting_damage(path):
                 headers.append(_header(file))
                 ids = [i.decode() if isinstance(i, bytes) else i for i in file["ids"][:]]
                 self.ids += ids
@@ -445,7 +445,7 @@ def _open_checked(path: Path, kind: str | None) -> h5py.File:
         reason = "truncated" if "truncated" in str(error) else "not an HDF5 file, or damaged"
         raise UserError(f"{path}: {reason}; {_REMEDY}") from None
     try:
-        with _damage_told(path):
+        with _reporting_damage(path):
             _check(path, file, kind)
     except UserError:
         file.close()
@@ -471,7 +471,7 @@ def _check(path: Path, file: h5py.File, kind: str | None) -> None:
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _reporting_damage(path: Path) -> Iterator[None]:
     """What HDF5, JSON and NumPy say of a missing or broken part, as one line."""
     try:
         yield
