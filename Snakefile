@@ -10,6 +10,8 @@ import gc
 
 from snakemake.utils import min_version
 
+from wsss.workflow import targets
+
 min_version("9.27")
 
 # What is read from here to the end of this file is kept for good: no looking for garbage in it
@@ -38,6 +40,18 @@ include: "rules/explain.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
 include: "rules/targets.smk"
+
+
+# Here, because snakemake 9.27.1 drops the default target of an included file.
+rule all:
+    default_target: True
+    input:
+        targets.all_evaluations(CONFIG),
+        targets.all_tables(CONFIG),
+        targets.all_galleries(CONFIG),
+        targets.all_curves(CONFIG),
+    message:
+        "Everything that the configuration asks for."
 
 
 # Seconds each: not worth a job of a cluster.

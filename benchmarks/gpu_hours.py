@@ -105,7 +105,7 @@ def measured(results: Path) -> Iterator[tuple[Job, float, float, float]]:
         with h5py.File(file) as store:
             return len(store["ids"])
 
-    for path in sorted(results.rglob("*.run.json")):
+    for path in sorted(results.rglob("log/*.run.json")):
         card = read_card(path)
         words = card["command"] if card else []
         if words[:1] != ["--log"] or (found := job(words[2:])) is None:

@@ -87,10 +87,18 @@ def recipe(section, *keys):
 
 
 def code(entry):
-    """A param: the digest of the code, from module `entry` on, that decides the output (codes.py)."""
-    return lambda wildcards, output: code_of(
-        entry, Path(output[0]), track=CONFIG.track_code
-    )
+    """A param: the digest by which Snakemake judges an output's code, of module `entry` (codes.py).
+
+    It takes wildcards alone: Snakemake does not track a param whose function asks for `output`.
+    """
+
+    def param(wildcards):
+        own = next(one for one in workflow.rules if one.params.get("code") is param)
+        file = own.output[0].apply_wildcards(dict(wildcards.items()))
+        recorded = workflow.persistence.params(file)
+        return code_of(entry, Path(file), recorded, track=CONFIG.track_code)
+
+    return param
 
 
 def parts(file):

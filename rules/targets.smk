@@ -1,17 +1,4 @@
-"""What `all`, `tables` and `galleries` ask for (wsss/workflow/targets.py)."""
-
-from wsss.workflow import targets
-
-
-rule all:
-    default_target: True
-    input:
-        targets.all_evaluations(CONFIG),
-        targets.all_tables(CONFIG),
-        targets.all_galleries(CONFIG),
-        targets.all_curves(CONFIG),
-    message:
-        "Everything that the configuration asks for."
+"""The tables and the galleries, without what else `all` asks for (wsss/workflow/targets.py)."""
 
 
 rule tables:

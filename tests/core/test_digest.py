@@ -18,7 +18,10 @@ def package(tmp_path, monkeypatch):
 
 
 def _forget():
-    for cached in (digest.code_digest, digest.closure, digest._tree, digest._module_digest):
+    for cached in (
+        *(digest.code_digest, digest.closure, digest._tree, digest._module_digest),
+        digest._imports,
+    ):
         cached.cache_clear()
 
 
@@ -37,6 +40,25 @@ def test_comments_docstrings_and_formatting_do_not_count(package):
         package, "cam/extraction.py", lambda s: '"""Another docstring."""\n' + s.split('"""', 2)[2]
     )
     assert digest.code_digest("wsss.cam.extraction") == before
+
+
+def test_messages_do_not_count(package):
+    before = digest.code_digest("wsss.crf.refine")
+    for file, old, new in (
+        (
+            "crf/refine.py",
+            'UserError(\n            f"',
+            'UserError(\n            f"{len(source)}: ',
+        ),
+        ("crf/refine.py", 'what="', 'what="all of '),
+        ("crf/recipe.py", 'description="', 'description="In short: '),
+        ("crf/refine.py", "import UserError\n", "import UserError, cannot_write\n"),
+    ):
+        assert old in (package / file).read_text()
+        edited(package, file, lambda s, old=old, new=new: s.replace(old, new))
+    assert digest.code_digest("wsss.crf.refine") == before
+    edited(package, "crf/recipe.py", lambda s: s.replace("Field(10, desc", "Field(11, desc"))
+    assert digest.code_digest("wsss.crf.refine") != before
 
 
 def test_a_changed_number_counts_for_its_stage_and_no_other(package):

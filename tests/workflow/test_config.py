@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from wsss.core.configfile import read_yaml, merge_used
+from wsss.core.configfile import merge_used, read_yaml
 from wsss.core.errors import UserError
 from wsss.workflow.loading import parse
 from wsss.workflow.schema import schema_text

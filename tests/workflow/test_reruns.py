@@ -348,3 +348,53 @@ def test_a_deleted_intermediate_is_rebuilt_alone(finished):
     assert finished.made_by(done) == {file}
     assert (finished.folder / file).read_bytes() == before
     assert finished.planned("all") == set()
+
+
+def move_module(folder, old, new):
+    """Move a module of the copied package, and rename it wherever it is named."""
+    for file in [*folder.glob("wsss/**/*.py"), *folder.glob("rules/*.smk")]:
+        text = file.read_text()
+        if old in text:
+            file.write_text(text.replace(old, new))
+    path = {name: folder.joinpath(*name.split(".")).with_suffix(".py") for name in (old, new)}
+    path[old].rename(path[new])
+
+
+def test_outputs_survive_a_move_of_their_module_once_they_are_accepted(finished):
+    graph = finished.graph()
+    walks = {out for out in graph if re.fullmatch(r".*/rw/walk\.(train|val)\.h5", out)}
+    curves = {out for out in graph if out.endswith("history.png")}
+    curve = min(curves)
+    moves = {
+        "wsss.affinity.walk_maps": "wsss.affinity.walking",
+        "wsss.classifier.curve": "wsss.classifier.learning_curve",
+    }
+    cards = {f: f.read_text() for f in (finished.folder / "results").rglob("*.run.json")}
+    try:
+        for old, new in moves.items():
+            move_module(finished.folder, old, new)
+        assert finished.planned("all") == descendants(graph, walks | curves)
+        for stage, outputs in (("classifier", curves), ("affinity", walks)):
+            said = finished.wsss("status", "--stage", stage, "--accept").stdout
+            assert set(re.findall(r"(\S+)\taccepted: ", said)) == outputs
+        assert finished.wsss("status").stdout.startswith("0 outputs made by other code")
+        assert finished.planned("all") == set()
+
+        # An accepted output that is made again is not planned a second time.
+        again = finished.snakemake("--cores", "2", "--forcerun", curve, "--", curve)
+        assert again.returncode == 0, again.stderr
+        made = (finished.folder / curve).parent / "log" / "history.png.run.json"
+        assert "accepted" not in json.loads(made.read_text())
+        assert finished.planned("all") == set()
+
+        # Code that changes after it was accepted counts again.
+        file = finished.folder / "wsss" / "affinity" / "walking.py"
+        file.write_text(file.read_text() + "\n\nEXTRA = 1\n")
+        assert finished.planned("all") == descendants(graph, walks)
+        file.write_text(file.read_text().removesuffix("\n\nEXTRA = 1\n"))
+    finally:
+        for old, new in moves.items():
+            move_module(finished.folder, new, old)
+        for file, text in cards.items():
+            file.write_text(text)
+    assert finished.planned("all") == set()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wsss.core.configfile import read_yaml, merge_used
+from wsss.core.configfile import merge_used, read_yaml
 from wsss.workflow.checks import missing_surroundings
 from wsss.workflow.loading import parse
 

@@ -1,7 +1,7 @@
 """A digest of the code that decides a job's numbers: its module and all of wsss that it imports.
 
-Comments, docstrings and formatting do not count, nor do command lines, logging and the lazily
-loaded names in `__init__.py`: what is hashed is the syntax tree without docstrings and positions.
+Command lines, logging and the lazily loaded names in `__init__.py` do not count.
+Neither do comments, formatting and prose: wsss/core/numeric_syntax.py says what is hashed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from wsss.core.numeric_syntax import numeric_text
+
 ROOT = Path(__file__).resolve().parents[1]  # the package's folder
 
 # They print, parse and record; they never touch a number.
@@ -21,8 +23,10 @@ NOT_NUMERIC = {
     "wsss.core.files.run_card_file",
     "wsss.core.gpu",
     "wsss.core.log",
+    "wsss.core.numeric_syntax",
     "wsss.core.options",
     "wsss.core.software",
+    "wsss.training.checkpoint_code",
 }
 
 
@@ -61,21 +65,14 @@ def _tree(module: str) -> ast.Module:
     path = _path(module)
     if path is None:
         raise ValueError(f"{module}: no such module in wsss")
-    tree = ast.parse(path.read_text())
-    for node in (tree, *_statements(tree)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body:
-            first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                if isinstance(first.value.value, str):
-                    node.body = node.body[1:] or [ast.Pass()]
-    return tree
+    return ast.parse(path.read_text())
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
     """All statements inside `node`. ast.walk would go through expressions, ten times as many."""
     for field in ("body", "orelse", "finalbody", "handlers", "cases"):
         inner = getattr(node, field, [])
-        # A lambda's or a conditional expression's body is no list.
+        # A lambda's or a conditional expression's body is not a list.
         for statement in inner if isinstance(inner, list) else []:
             yield statement
             yield from _statements(statement)
@@ -83,7 +80,7 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 
 @cache
 def _module_digest(module: str) -> str:
-    return hashlib.sha256(ast.dump(_tree(module)).encode()).hexdigest()
+    return hashlib.sha256(numeric_text(_tree(module), NOT_NUMERIC).encode()).hexdigest()
 
 
 @cache

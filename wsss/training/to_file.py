@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from wsss.core.digest import code_digest
 from wsss.core.files.model_file import save_model
 from wsss.core.gpu import claim_gpus
 from wsss.core.log import log
 from wsss.core.ranks import join, rank, ranks, run_ranks
 from wsss.core.software import software_versions
 from wsss.nn.datasets import loader_workers
+from wsss.training.checkpoint_code import checkpoint_card, checkpoint_code
 from wsss.training.loop import Learner, discard_checkpoints, fingerprint, fit
 from wsss.training.synchronised import synchronise_batch_norm
 
@@ -59,7 +59,7 @@ def train_to_file(
         recipe.training,
         seed=seed,
         out=out,
-        resume_key=fingerprint(recipe.to_json(), seed, code_digest(module), given),
+        resume_key=fingerprint(recipe.to_json(), seed, checkpoint_code(out, module), given),
         workers=loader_workers(threads),
         **options,
     )
@@ -73,6 +73,7 @@ def train_to_file(
     }
     save_model(out, learner.network, header | about())
     discard_checkpoints(out)
+    checkpoint_card(out).unlink(missing_ok=True)
     if ranks() > 1:
         raise SystemExit(0)  # the command goes on in the process that waits for these
 

@@ -1,20 +1,31 @@
-"""The digest of code that a job is compared by: today's, or the recorded one."""
+"""The code param of a rule: a digest that changes when its output must be made again."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from wsss.core.digest import code_digest
-from wsss.core.files.run_card_file import card_path, read_card
+from wsss.core.files.run_card_file import card_path, counts_as, read_card
+
+# How Snakemake records a digest among the params of a job.
+_DIGEST = re.compile(r"'([0-9a-f]{12})'")
 
 
-def code_of(module: str, output: Path, *, track: bool) -> str:
-    """Today's digest of `module`, or without `track` the one that the output's run card recorded.
+def code_of(module: str, output: Path, recorded: Sequence[str] | None, *, track: bool) -> str:
+    """The digest by which Snakemake decides whether code of `module` made the output.
 
-    So nothing looks changed while `track_code: false` stands, and turning it on again compares
-    with the same record.
+    recorded: the params with which Snakemake remembers the output, None if it remembers none.
+
+    It is today's digest, unless the output counts as made by today's code, as its run card says.
+    Such an output keeps the digest that Snakemake remembers, so that nothing has changed for it.
+    Without `track` every output keeps it.
+    The card's own digest would not do: a job's params are recorded as they were before it ran.
     """
-    if track:
-        return code_digest(module)
+    today = code_digest(module)
     card = read_card(card_path(output))
-    return card["code"] if card else code_digest(module)
+    if track and not (card and counts_as(card, today)):
+        return today
+    digests = [match[1] for param in recorded or () if (match := _DIGEST.fullmatch(param))]
+    return digests[0] if digests else today

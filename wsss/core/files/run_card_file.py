@@ -24,17 +24,13 @@ def card_path(out: str | Path) -> Path:
 
 
 def run_card(out: str | Path, entry: Callable, recipe: str, started: float, **more: Any) -> None:
-    """Record beside an output who made it: recipe, digest of `entry`'s module, commit, seconds.
+    """Record next to an output who made it: recipe, digest of `entry`'s module, commit, seconds.
 
-    The card is no input of anything: times and host names in it never cause a rerun.
+    No rule depends on the card: times and host names in it never cause a rerun.
     """
     card = {
-        "output": Path(out).name,
-        "command": sys.argv[1:],
+        **maker(Path(out).name, entry.__module__),
         "recipe": json.loads(recipe),
-        "code": code_digest(entry.__module__),
-        "entry": entry.__module__,
-        "commit": commit(),
         "software": software_versions(),
         "python": platform.python_version(),
         "machine": f"{platform.node()} {platform.machine()} {os.cpu_count()} cores",
@@ -42,8 +38,24 @@ def run_card(out: str | Path, entry: Callable, recipe: str, started: float, **mo
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
         "seconds": round(time.monotonic() - started, 2),
     }
-    write_text(card_path(out), json.dumps(card | more, indent=1) + "\n")
+    write_card(card_path(out), card | more)
     log.info("wrote %s, %.1f s", out, card["seconds"])
+
+
+def maker(output: str, module: str) -> dict[str, Any]:
+    """What every card says: the output's name, this command, its module, and that module's code."""
+    return {
+        "output": output,
+        "command": sys.argv[1:],
+        "entry": module,
+        "code": code_digest(module),
+        "commit": commit(),
+    }
+
+
+def write_card(path: Path, card: dict[str, Any]) -> None:
+    """Write a card whole or not at all. UserError if it cannot be written."""
+    write_text(path, json.dumps(card, indent=1) + "\n")
 
 
 def read_card(path: Path) -> dict[str, Any] | None:
@@ -55,3 +67,12 @@ def read_card(path: Path) -> dict[str, Any] | None:
     needed = ("output", "entry", "code", "commit")
     whole = isinstance(card, dict) and all(isinstance(card.get(key), str) for key in needed)
     return card if whole else None
+
+
+def counts_as(card: dict[str, Any], code: str) -> bool:
+    """Whether the output was made by code of this digest, or was accepted as if it were.
+
+    `wsss status --accept` writes the digest of its day as `accepted`.
+    Code that changes after that day is not accepted.
+    """
+    return code in (card["code"], card.get("accepted"))
