@@ -15,3 +15,16 @@ def pytest_configure(config):
             f"pytest {pytest.__version__} hides the groups of tests from pytest-xdist; install the "
             "versions of constraints.txt (make setup)"
         )
+
+
+@pytest.fixture
+def emulated_bfloat16(monkeypatch):
+    """bfloat16 is used also on a processor that only emulates it."""
+    from wsss.nn.precision import has_bfloat16, usable_precision
+
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    has_bfloat16.cache_clear()
+    usable_precision.cache_clear()
+    yield
+    has_bfloat16.cache_clear()
+    usable_precision.cache_clear()

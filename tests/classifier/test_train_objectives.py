@@ -120,6 +120,7 @@ def test_sigkill_at_a_random_step(recipe, images, oc, tmp_path):
     assert out.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.usefixtures("emulated_bfloat16")
 def test_bfloat16_trains_and_leaves_float32_weights(recipe, images, oc, tmp_path, monkeypatch):
     real, seen = ClassifierLearner.loss, []
 

@@ -70,6 +70,7 @@ def test_little_is_lost_by_storing_scores_at_stride_4(trained, tmp_path):
         assert abs(right[0] - right[1]) < 0.002
 
 
+@pytest.mark.usefixtures("emulated_bfloat16")
 def test_bfloat16_changes_little(split, trained, everything, tmp_path):
     recipe = ALL.model_copy(update={"precision": "bf16"})
     predict(recipe, trained, split.images, threads=1, out=tmp_path / "prediction.h5")

@@ -16,6 +16,7 @@ from wsss.core.log import progress
 from wsss.core.maps import SALIENT
 from wsss.core.shard import Shard
 from wsss.nn.inference import augmented_mean, grid_size, in_order, ready
+from wsss.nn.precision import autocast
 from wsss.nn.recipe import Backbone
 from wsss.saliency.c2am import load_c2am
 from wsss.saliency.recipe import SaliencyMaps
@@ -91,7 +92,7 @@ def _write(
     out: Path,
 ) -> None:
     def forward(x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1 h w"]:
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+        with autocast(recipe.precision, x.device.type):
             return salient(x)
 
     def maps(record: ImageRecord) -> Float32[np.ndarray, "1 h w"]:

@@ -87,7 +87,9 @@ class SaliencyMaps(Recipe):
     )
     flip: bool = Field(True, description="Also average over the mirrored image.")
     map_stride: int = Field(4, ge=1, description="Image pixels per map pixel in the file.")
-    precision: Literal["32", "bf16"] = Field("32", description="bf16: autocast to bfloat16.")
+    precision: Literal["32", "bf16"] = Field(
+        "32", description="bf16: autocast to bfloat16, where the device has instructions for it."
+    )
 
 
 class NetworkAugment(Augment):

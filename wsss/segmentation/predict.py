@@ -16,6 +16,7 @@ from wsss.core.images import decode
 from wsss.core.log import progress
 from wsss.core.shard import Shard
 from wsss.nn.inference import augmented_mean, grid_size, in_order, ready
+from wsss.nn.precision import autocast
 from wsss.segmentation.network import load_segmenter
 from wsss.segmentation.recipe import PredictRecipe
 
@@ -44,7 +45,7 @@ def predict(
     network = ready(trained.network)
 
     def probabilities(x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+        with autocast(recipe.precision, x.device.type):
             logits = network(x)
         return logits.float().softmax(1)
 

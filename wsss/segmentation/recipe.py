@@ -63,7 +63,9 @@ class PredictRecipe(Recipe):
         (0.5, 1.0, 1.5, 2.0), min_length=1, description="Factors of the image's size."
     )
     flip: bool = Field(True, description="Average with the mirrored image.")
-    precision: Literal["32", "bf16"] = Field("32", description="bf16: autocast to bfloat16.")
+    precision: Literal["32", "bf16"] = Field(
+        "32", description="bf16: autocast to bfloat16, where the device has instructions for it."
+    )
     map_stride: int = Field(4, ge=1, description="Pixels between the stored scores.")
     min_score: float = Field(
         0.01,

@@ -18,7 +18,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -38,6 +38,7 @@ from wsss.core.log import log
 from wsss.core.memory import keep_freed_memory
 from wsss.core.random import mix
 from wsss.core.ranks import rank, ranks, start_anew, wait_for_the_culprit
+from wsss.nn.precision import Precision, usable_precision
 from wsss.training.callbacks import (
     Averaging,
     Bar,
@@ -286,7 +287,7 @@ def _trainer(
         callbacks = [*callbacks, Bar()]
     return L.Trainer(
         max_epochs=training.epochs,
-        precision={"32": "32-true", "bf16": "bf16-mixed"}[training.precision],
+        precision=_lightning_precision(training.precision),
         accumulate_grad_batches=training.accumulate * parts,
         deterministic="warn",
         logger=TensorBoardLogger(out.parent / "log", name="tensorboard", version=out.stem),
@@ -299,6 +300,13 @@ def _trainer(
         log_every_n_steps=max(1, min(50, batches)),
         **together,
     )
+
+
+def _lightning_precision(precision: Precision) -> Literal["32-true", "bf16-mixed"]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.backends.mps.is_available():
+        device = "mps"
+    return "32-true" if usable_precision(precision, device) == "32" else "bf16-mixed"
 
 
 def _parts(batch_size: int, halved: Path) -> int:

@@ -50,7 +50,9 @@ class Training(Recipe):
         ge=1,
         description="Batches whose mean gradient makes one step; an epoch's last may have fewer.",
     )
-    precision: Literal["32", "bf16"] = Field("32", description="bf16: autocast to bfloat16.")
+    precision: Literal["32", "bf16"] = Field(
+        "32", description="bf16: autocast to bfloat16, where the device has instructions for it."
+    )
     optimizer: Optimizer = Optimizer()
     ema: Ema | None = Field(None, description="null: the weights as they are.")
 
