@@ -1,5 +1,7 @@
 """A copy of the workflow in a folder of its own, with a tiny study run to its end once."""
 
+import atexit
+import functools
 import json
 import os
 import re
@@ -7,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -163,6 +166,42 @@ TINY = {
 TINY = json.loads(json.dumps(TINY))
 
 
+class Planner:
+    """The process of planner.py."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="planner-"))
+        program = [sys.executable, str(Path(__file__).with_name("planner.py"))]
+        self.process = subprocess.Popen(
+            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        atexit.register(self.close)
+
+    def run(
+        self, arguments: list[str], folder: Path, environment: dict[str, str]
+    ) -> subprocess.CompletedProcess:
+        """Snakemake with these arguments, as `subprocess.run` would return it."""
+        out, err = self.folder / "out", self.folder / "err"
+        request = {"arguments": arguments, "folder": str(folder), "environment": environment}
+        line = json.dumps(request | {"out": str(out), "err": str(err)})
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        status = int(self.process.stdout.readline())
+        return subprocess.CompletedProcess(arguments, status, out.read_text(), err.read_text())
+
+    def close(self) -> None:
+        """End it, and delete what it wrote."""
+        self.process.stdin.close()
+        self.process.wait(10)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@functools.cache
+def planner() -> Planner:
+    """One per process of the tests."""
+    return Planner()
+
+
 @dataclass
 class Workflow:
     """The workflow in `folder`; `study` is its configuration file."""
@@ -182,13 +221,10 @@ class Workflow:
 
         said: where standard error goes. variables: of the environment, besides the tests' own.
         """
-        # Two GPUs by name: without a driver torch finds none and takes the CPU.
-        gpus = {"CUDA_VISIBLE_DEVICES": "0,1"}
-        paths = {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--configfile", self.study.name, *arguments],
+            [sys.executable, "-m", "snakemake", *self.options(*arguments)],
             cwd=self.folder,
-            env=os.environ | gpus | paths | variables,
+            env=self.environment() | variables,
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
@@ -196,6 +232,20 @@ class Workflow:
             # A worker of pytest-xdist hands on that it ignores it, as a shell's background does.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+
+    def options(self, *arguments: str) -> list[str]:
+        """Arguments of Snakemake on the study."""
+        return ["--configfile", self.study.name, *arguments]
+
+    def environment(self) -> dict[str, str]:
+        """Variables of a process that takes this folder's copy of the package."""
+        # Two GPUs by name: without a driver torch finds none and takes the CPU.
+        gpus = {"CUDA_VISIBLE_DEVICES": "0,1"}
+        return os.environ | gpus | {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
+
+    def plan(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+        """Run Snakemake where it only plans: in a fork of a process that has loaded it."""
+        return planner().run(self.options(*arguments), self.folder, self.environment() | variables)
 
     def snakemake(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
         """Run Snakemake on the study to its end."""
@@ -209,7 +259,7 @@ class Workflow:
 
     def planned(self, *targets: str) -> set[str]:
         """The files that a dry run would make."""
-        done = self.snakemake("--dry-run", "--printshellcmds", *targets)
+        done = self.plan("--dry-run", "--printshellcmds", *targets)
         assert done.returncode == 0, done.stdout + done.stderr
         return self.made_by(done)
 
@@ -228,7 +278,7 @@ class Workflow:
 
     def graph(self) -> dict[str, set[str]]:
         """Every output of the study and the files that it is directly made from."""
-        done = self.snakemake("--detailed-summary")
+        done = self.plan("--detailed-summary")
         assert done.returncode == 0, done.stderr
         lines = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
         head = lines[0]

@@ -175,7 +175,7 @@ def test_jobs_run_in_the_container(study):
 @pytest.mark.xdist_group("workflow")
 def test_another_environment_is_refused_in_one_line(study, monkeypatch):
     monkeypatch.setenv("WSSS_ENV", "gpu")
-    done = study.snakemake("--dry-run", "all")
+    done = study.plan("--dry-run", "all")
     assert done.returncode == 1
     assert "config error: WSSS_ENV is 'gpu'; set it to cuda or cpu" in done.stderr
     assert "Traceback" not in done.stderr

@@ -189,7 +189,7 @@ def test_without_a_gpu_where_one_is_required(untrained):
     assert "error: no GPU is visible, and WSSS_GPU=required" in done.stderr
     assert f"log: {LOG}" in done.stderr
     assert {path.name for path in (untrained.folder / FOLDER).iterdir()} == {"log"}
-    done = untrained.snakemake("--dry-run", MODEL, WSSS_GPU="yes")
+    done = untrained.plan("--dry-run", MODEL, WSSS_GPU="yes")
     assert done.returncode == 1
     assert "config error: WSSS_GPU is 'yes'; set it to auto or required" in done.stderr
 

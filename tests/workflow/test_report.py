@@ -43,7 +43,7 @@ def test_masks_that_teach_nothing_are_not_made_for_a_table(finished):
     data = json.loads(json.dumps(finished.data))
     data["saliency"]["c2am-h"]["network"] = None
     finished.write(data)
-    dry = finished.snakemake("--dry-run", "--printshellcmds", "results/tables/taught.md")
+    dry = finished.plan("--dry-run", "--printshellcmds", "results/tables/taught.md")
     finished.write(finished.data)
     assert dry.returncode == 0, dry.stderr
     command = next(line for line in dry.stdout.splitlines() if "taught.csv" in line)

@@ -222,7 +222,7 @@ def test_another_number_of_gpus_reruns_nothing(finished):
     planned = finished.planned("all")
     place = "results/toy/seed0"
     models = [f"{place}/{name}/model.safetensors" for name in ("one", "two")]
-    dry = finished.snakemake("--dry-run", "--printshellcmds", "--forcerun", *models)
+    dry = finished.plan("--dry-run", "--printshellcmds", "--forcerun", *models)
     finished.write(finished.data)
     assert planned == set()
     asked = {out: gpus for gpus, out in re.findall(r"--gpus (\d) .*--out (\S+)", dry.stdout)}
@@ -271,8 +271,8 @@ def test_a_network_with_a_teacher_shares_its_c2am(finished):
         data = put(data, ("tables", table, "experiments"), ["salient", "taught"])
     seconds = {"kind": "seconds", "experiments": ["salient", "taught"], "columns": ["saliency"]}
     finished.write(put(data, ("tables", "seconds"), seconds))
-    dry = finished.snakemake("--dry-run", "--printshellcmds", "all")
-    refused = finished.snakemake("--dry-run", "results/toy/seed0/one/single/pupil/c2am.train.h5")
+    dry = finished.plan("--dry-run", "--printshellcmds", "all")
+    refused = finished.plan("--dry-run", "results/toy/seed0/one/single/pupil/c2am.train.h5")
     finished.write(finished.data)
 
     place = "results/toy/seed0/one/single"

@@ -60,7 +60,7 @@ def test_a_value_of_the_site_that_means_nothing_is_refused(variable, value, says
 
 def test_the_workflow_ends_with_that_line(tmp_path):
     workflow = copied(tmp_path)
-    done = workflow.snakemake("--dry-run", "--quiet", "all", "all", WSSS_MAX_MINUTES="2 days")
+    done = workflow.plan("--dry-run", "--quiet", "all", "all", WSSS_MAX_MINUTES="2 days")
     assert done.returncode == 1
     says = "config error: WSSS_MAX_MINUTES is '2 days'; set it to the minutes a job may take"
     assert done.stderr.splitlines()[-1] == says
