@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
 from wsss.core.errors import UserError
-from wsss.core.recipe import Recipe, canonical_json, did_you_mean, explain
+from wsss.core.recipe import Recipe, canonical_json, did_you_mean, error_lines
 
 
 class LongSide(Recipe):
@@ -96,7 +96,7 @@ def test_explain_of_a_union_itself():
     ]:
         with pytest.raises(ValidationError) as caught:
             TypeAdapter(Resize).validate_json(text)
-        assert explain(caught.value, Resize) == [expected]
+        assert error_lines(caught.value, Resize) == [expected]
 
 
 def test_did_you_mean():

@@ -44,7 +44,7 @@ def parse_json(text: str, annotation: Any) -> Any:
     try:
         return TypeAdapter(annotation).validate_json(text)
     except ValidationError as error:
-        lines = [line for _, line in explain(error, annotation)]
+        lines = [line for _, line in error_lines(error, annotation)]
         raise UserError("\n".join(f"--recipe: {line}" for line in lines)) from None
 
 
@@ -61,7 +61,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f" (known: {', '.join(sorted(known))})" if known else ""
 
 
-def explain(error: ValidationError, model: Any) -> list[tuple[tuple[str, ...], str]]:
+def error_lines(error: ValidationError, model: Any) -> list[tuple[tuple[str, ...], str]]:
     """Turn a pydantic error on `model` (or a union of models) into (path, line) pairs.
 
     A line reads "path: what is wrong (what to do)".

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 from pydantic import ValidationError
 
 from wsss.core.errors import UserError
-from wsss.core.recipe import did_you_mean, explain
+from wsss.core.recipe import did_you_mean, error_lines
 from wsss.crf.pairwise import Pairwise
 from wsss.crf.presets import PRESETS
 
@@ -107,7 +107,7 @@ def _pairwise(given: Any) -> Pairwise:
     try:
         return Pairwise.model_validate(dict(given))
     except ValidationError as error:
-        lines = [f"pairwise: {line}" for _, line in explain(error, Pairwise)]
+        lines = [f"pairwise: {line}" for _, line in error_lines(error, Pairwise)]
         raise UserError("\n".join(lines)) from None
 
 

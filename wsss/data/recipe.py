@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from wsss.core.errors import UserError
-from wsss.core.recipe import Recipe, did_you_mean, explain
+from wsss.core.recipe import Recipe, did_you_mean, error_lines
 
 Split = Literal["train", "val"]
 Purpose = Literal["evaluation", "supervision"]
@@ -241,7 +241,7 @@ def parse(text: str) -> ToyData | VocData | FolderData:
             lines = [f"kind: missing; give one of {', '.join(_KINDS)}"]
         else:
             model = _KINDS[first["loc"][0]] if first["loc"] else ToyData
-            lines = [line for _, line in explain(error, model)]
+            lines = [line for _, line in error_lines(error, model)]
     raise UserError("\n".join(f"--recipe: {line}" for line in lines))
 
 

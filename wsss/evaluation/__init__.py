@@ -11,6 +11,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "mask_evaluation": ["evaluate_masks"],
         "mask_source": ["open_masks"],
         "recipe": ["EvaluationRecipe"],
-        "sweep": ["Curve", "threshold_curve"],
+        "thresholds": ["Curve", "threshold_curve"],
     },
 )

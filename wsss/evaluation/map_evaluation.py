@@ -23,7 +23,7 @@ from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.evaluation.record import Threshold, curve_values, document, figures
 from wsss.evaluation.saliency_measures import Measure, summary
 from wsss.evaluation.salient_background import SalientBackground
-from wsss.evaluation.sweep import Sweep
+from wsss.evaluation.thresholds import Sweep
 
 
 def evaluate_maps(

@@ -17,7 +17,7 @@ from wsss.core.log import log
 from wsss.core.software import commit
 from wsss.evaluation.measures import Metrics, metrics
 from wsss.evaluation.recipe import EvaluationRecipe
-from wsss.evaluation.sweep import Curve
+from wsss.evaluation.thresholds import Curve
 
 
 class Threshold(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from wsss.core.errors import UserError
-from wsss.core.recipe import Recipe, explain
+from wsss.core.recipe import Recipe, error_lines
 from wsss.report.recipe import THRESHOLDED, GalleryRecipe, TableRecipe
 
 S = TypeVar("S", bound=Recipe)
@@ -123,7 +123,7 @@ def parse(text: str, spec: type[S]) -> S:
             ).decode()
         return spec.model_validate_json(text)
     except ValidationError as error:
-        lines = [f"--spec: {line}" for _, line in explain(error, spec)]
+        lines = [f"--spec: {line}" for _, line in error_lines(error, spec)]
         raise UserError("\n".join(lines)) from None
     except (ValueError, OSError) as error:
         raise UserError(f"--spec: no base64 of bz2 behind {_PACKED} ({error})") from None

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from wsss.core.configfile import locate, merge_used, numbers, read_yaml, resolve
 from wsss.core.errors import UserError
-from wsss.core.recipe import canonical_json, did_you_mean, explain
+from wsss.core.recipe import canonical_json, did_you_mean, error_lines
 from wsss.workflow.checks import cross_check
 from wsss.workflow.config import NAMED, Config
 from wsss.workflow.tree import RESERVED
@@ -52,7 +52,7 @@ def parse(data: dict[str, Any], files: Iterable[Path | str] = ()) -> Config:
         try:
             config = Config.model_validate_json(canonical_json(built))
         except ValidationError as error:
-            problems += explain(error, Config)
+            problems += error_lines(error, Config)
         else:
             problems += list(cross_check(config))
             if not problems:
@@ -83,7 +83,7 @@ def _recipe(data: dict, section: str, name: Any, problems: list) -> dict[str, An
     try:
         TypeAdapter(annotation).validate_json(canonical_json(plain))
     except ValidationError as error:
-        for path, message in explain(error, annotation):
+        for path, message in error_lines(error, annotation):
             dot = "." if path else ": "
             problems.append(((section, name, *path), f"{section}.{name}{dot}{message}"))
         return None
