@@ -138,8 +138,7 @@ def test_help_has_an_example_for_every_command():
 def documented() -> list[list[str]]:
     """The commands at the top of the stage's page, in their order, with fewer scenes."""
     page = (Path(__file__).parents[2] / "docs" / "stages" / "data.md").read_text()
-    block = page.split("\n    wsss ", 1)[1].split("\n\n", 1)[0]
-    lines = [line.strip().removeprefix("wsss ") for line in f"wsss {block}".splitlines()]
+    lines = re.findall(r"^wsss (data .*)$", page, re.M)
     return [shlex.split(line.replace('{"kind": "toy"}', TOY)) for line in lines]
 
 

@@ -24,11 +24,13 @@ def images(
     recipe: RecipeOption, split: SplitOption, out: OutOption, workers: WorkersOption = 1
 ) -> None:
     """Write the images of a split, with ids, sizes and image-level labels."""
-    from wsss.data.prepare import prepare_images
     from wsss.data.recipe import parse
 
     started = time.monotonic()
     data = parse(recipe)
+
+    from wsss.data.prepare import prepare_images
+
     count = prepare_images(data, split, out, workers)
     log.info("%s: %d images", out, count)
     run_card(out, prepare_images, data.to_json(), started)
@@ -50,11 +52,13 @@ def masks(
     workers: WorkersOption = 1,
 ) -> None:
     """Write the ground-truth masks of a split's images."""
-    from wsss.data.prepare import prepare_masks
     from wsss.data.recipe import parse
 
     started = time.monotonic()
     data = parse(recipe)
+
+    from wsss.data.prepare import prepare_masks
+
     count = prepare_masks(data, split, purpose, images, out, workers)
     log.info("%s: %d masks", out, count)
     run_card(out, prepare_masks, data.to_json(), started)
@@ -69,20 +73,25 @@ def validate(
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="Name of the recipe in the configuration.")
     ] = None,
-    examples: Annotated[int, typer.Option("--examples", min=1, help="Shown a kind.")] = 5,
+    examples: Annotated[
+        int, typer.Option("--examples", min=1, help="Examples to show per kind of problem.")
+    ] = 5,
     workers: WorkersOption = 1,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
 ) -> None:
     """Report every problem of a data set at once; the exit status is 1 if there is any error."""
     from wsss.core.configfile import read_recipe
     from wsss.data.recipe import parse
-    from wsss.data.validate import find_problems
 
     if (recipe is None) == (dataset is None) or (dataset is None) != (not configfile):
         raise typer.BadParameter("give --recipe, or --configfile and --dataset")
     if dataset is not None:
         recipe = canonical_json(read_recipe(configfile or [], "dataset", dataset))
-    problems = find_problems(parse(recipe or ""), workers, examples, strict)
+    data = parse(recipe or "")
+
+    from wsss.data.validate import find_problems
+
+    problems = find_problems(data, workers, examples, strict)
     for problem in problems:
         typer.echo(f"{problem.severity}: {problem.where}: {problem.kind}: {problem.count}")
         for example in problem.examples:
@@ -106,7 +115,7 @@ def export_masks(
         bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")
     ] = False,
 ) -> None:
-    """Write the masks of a file as palette PNGs, one an id."""
+    """Write the masks of a file as palette PNGs, one per id."""
     from wsss.core.files.store import MaskReader
     from wsss.data.export import export_masks
 
@@ -123,11 +132,13 @@ def preview(
     out: OutOption,
     count: Annotated[int, typer.Option("--count", min=1, help="Number of images.")] = 16,
 ) -> None:
-    """Draw a contact sheet: images of a split, each beside its mask."""
-    from wsss.data.preview_sheet import preview
+    """Draw a contact sheet: images of a split, each next to its mask."""
     from wsss.data.recipe import parse
 
     started = time.monotonic()
     data = parse(recipe)
+
+    from wsss.data.preview_sheet import preview
+
     preview(data, split, count, out)
     run_card(out, preview, data.to_json(), started)
