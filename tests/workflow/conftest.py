@@ -222,9 +222,9 @@ class Workflow:
         said: where standard error goes. variables: of the environment, besides the tests' own.
         """
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *self.options(*arguments)],
+            [sys.executable, "-m", "snakemake", *self.study_arguments(*arguments)],
             cwd=self.folder,
-            env=self.environment() | variables,
+            env=self.study_environment() | variables,
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
@@ -233,11 +233,11 @@ class Workflow:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
-    def options(self, *arguments: str) -> list[str]:
+    def study_arguments(self, *arguments: str) -> list[str]:
         """Arguments of Snakemake on the study."""
         return ["--configfile", self.study.name, *arguments]
 
-    def environment(self) -> dict[str, str]:
+    def study_environment(self) -> dict[str, str]:
         """Variables of a process that takes this folder's copy of the package."""
         # Two GPUs by name: without a driver torch finds none and takes the CPU.
         gpus = {"CUDA_VISIBLE_DEVICES": "0,1"}
@@ -245,7 +245,7 @@ class Workflow:
 
     def plan(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
         """Run Snakemake where it only plans: in a fork of a process that has loaded it."""
-        return planner().run(self.options(*arguments), self.folder, self.environment() | variables)
+        return planner().run(self.study_arguments(*arguments), self.folder, self.study_environment() | variables)
 
     def snakemake(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
         """Run Snakemake on the study to its end."""
