@@ -13,7 +13,7 @@ BIN    := $(VENV)/bin
 DONE   := $(VENV)/.wsss-installed
 # Pages that are still to be rewritten in plain English.
 OLD    := $(addprefix docs/, results.md backbones.md) \
-          $(addprefix docs/stages/, affinity.md classifier.md segmentation.md)
+          $(addprefix docs/stages/, classifier.md)
 PROSE  := $(filter-out $(OLD), README.md CHANGELOG.md config/README.md $(wildcard docs/*.md docs/*/*.md report/*.rst))
 
 .PHONY: setup demo test test-slurm lint docs schema
