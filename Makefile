@@ -12,7 +12,7 @@ CORES  ?= all
 BIN    := $(VENV)/bin
 DONE   := $(VENV)/.wsss-installed
 # Pages that are still to be rewritten in plain English.
-OLD    := $(addprefix docs/, results.md backbones.md) \
+OLD    := $(addprefix docs/, results.md) \
           $(addprefix docs/stages/, classifier.md)
 PROSE  := $(filter-out $(OLD), README.md CHANGELOG.md config/README.md $(wildcard docs/*.md docs/*/*.md report/*.rst))
 
