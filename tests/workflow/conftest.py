@@ -245,7 +245,8 @@ class Workflow:
 
     def plan(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
         """Run Snakemake where it only plans: in a fork of a process that has loaded it."""
-        return planner().run(self.study_arguments(*arguments), self.folder, self.study_environment() | variables)
+        environment = self.study_environment() | variables
+        return planner().run(self.study_arguments(*arguments), self.folder, environment)
 
     def snakemake(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
         """Run Snakemake on the study to its end."""
