@@ -112,7 +112,7 @@ def test_saliency_of_other_images_or_of_classes_is_refused(files, tmp_path):
     with pytest.raises(UserError, match=f"some.h5: no saliency of '{names[-1]}'"):
         make_labels(LabelsRecipe(), [files.maps], [files.images], saliency=[some], **run)
     other = make(tmp_path / "other.h5", ("cat",), names)
-    with pytest.raises(UserError, match="maps of cat, not of salient"):
+    with pytest.raises(UserError, match=r"other.h5: classes cat, not salient"):
         make_labels(LabelsRecipe(), [files.maps], [files.images], saliency=[other], **run)
     whole = make(tmp_path / "whole.h5", ("salient",), names)
     make_labels(LabelsRecipe(crf=IDENTITY), [files.maps], [files.images], saliency=[whole], **run)
@@ -208,7 +208,7 @@ def maps_file(path, size=(8, 8), name="scene0", classes=("cat", "dog", "cow"), i
     [
         ({}, "'scene0' is of an image of 8x8 pixels, in .* it has"),
         ({"name": "other"}, "'other' has no image in"),
-        ({"classes": ("cat",)}, "its classes are not those of"),
+        ({"classes": ("cat",)}, "m.h5: classes cat, but .* has cat, dog, cow; make the maps again"),
     ],
 )
 def test_maps_of_other_images_are_refused(files, tmp_path, given, message):

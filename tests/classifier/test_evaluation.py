@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from wsss.classifier.cli import app
 from wsss.classifier.evaluation import average_precision, evaluate, figures
 from wsss.core.errors import UserError
-from wsss.core.files.evaluation_file import CLASSIFIER_METRICS, read_evaluation
+from wsss.core.files.evaluation_file import read_evaluation
 from wsss.core.files.model_file import save_model
 from wsss.core.files.store import ImageReader
+from wsss.core.metrics import METRICS
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.recipe import Backbone
 
@@ -56,7 +57,7 @@ def test_figures_by_hand():
         "micro_f1": pytest.approx(2 * 2 / (4 + 4)),
         "exact_match": 2 / 4,
     }
-    assert set(summary) == set(CLASSIFIER_METRICS)
+    assert set(summary) == set(METRICS["classifier"])
 
 
 def test_figures_are_those_of_torchmetrics():
@@ -144,7 +145,7 @@ def test_classes_that_no_image_shows_are_named_and_left_out(model, write_images,
 
 def test_mistakes(model, write_images, tmp_path):
     other = write_images(tmp_path / "other.h5", [[1, 0]], classes=("red", "green"))
-    with pytest.raises(UserError, match=r"other\.h5: classes red, green, but .* trained on red, g"):
+    with pytest.raises(UserError, match=r"other\.h5: classes red, green, but .* has red, g"):
         evaluate(model, [other], threads=1)
     with pytest.raises(UserError, match=r"empty\.h5: holds no image"):
         evaluate(model, [write_images(tmp_path / "empty.h5", [])], threads=1)

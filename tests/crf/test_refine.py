@@ -8,6 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
+from wsss.core.files.evaluation_file import to_text
 from wsss.core.files.store import (
     Header,
     ImageReader,
@@ -28,7 +29,6 @@ from wsss.crf.refine import refine, refine_maps, refine_mask
 from wsss.crf.unary import unary_from_labels, unary_from_probabilities
 from wsss.evaluation.map_evaluation import evaluate_maps
 from wsss.evaluation.recipe import EvaluationRecipe
-from wsss.evaluation.record import to_text
 
 CLASSES = ("cat", "dog", "cow")
 SIZE = (24, 32)
@@ -233,9 +233,9 @@ def test_maps_that_are_no_scores(values, said):
 @pytest.mark.parametrize(
     ("image_id", "size", "classes", "message"),
     [
-        ("unknown", SIZE, CLASSES, r"train\.h5: no image 'unknown'"),
+        ("unknown", SIZE, CLASSES, r"map 'unknown' has no image in .*train\.h5"),
         ("a", (32, 24), CLASSES, "'a' is of an image of 32x24 pixels, in .* it has 24x32"),
-        ("a", SIZE, ("car",), "classes differ"),
+        ("a", SIZE, ("car",), "other.h5: classes car, but .* has "),
     ],
 )
 def test_files_of_other_images(files, image_id, size, classes, message):

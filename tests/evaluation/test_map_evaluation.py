@@ -159,7 +159,7 @@ def test_mistakes(tmp_path, masks):
     with pytest.raises(UserError, match=r"classes cat, dog, sheep, but .* cat, dog, cow"):
         evaluate_maps([classes], masks, recipe)
     train = write_maps(tmp_path / "train.h5", range(4), split="train")
-    with pytest.raises(UserError, match=r"is of split train, .* of split val"):
+    with pytest.raises(UserError, match=r"of split train, but .* is of val"):
         evaluate_maps([train], masks, recipe)
     mixed = [
         write_maps(tmp_path / "c.h5", range(2)),

@@ -109,7 +109,7 @@ def test_val_takes_the_threshold_that_train_chose(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"salient_split": "train"}, "saliency.h5 is of split train, .*cam.h5 of split val"),
+        ({"salient_split": "train"}, "saliency.h5: of split train, but .*cam.h5 is of val"),
         ({"left_out": ["b"]}, "saliency.h5: no saliency of 'b'"),
         ({"salient_size": (9, 9)}, "'a' is 9×9, its maps are of 30×24"),
     ],
@@ -140,7 +140,7 @@ def test_without_a_saliency_map_all_is_background(tmp_path):
 
 def test_only_saliency_is_taken_for_saliency(tmp_path):
     files = write(tmp_path)
-    with pytest.raises(UserError, match="has maps of cat, dog, cow; give a saliency file"):
+    with pytest.raises(UserError, match="classes cat, dog, cow, not salient; give a saliency file"):
         evaluate(files | {"saliency": files["cam"]})
     with pytest.raises(UserError, match=r"saliency.h5: is saliency itself"):
         evaluate(files | {"cam": files["saliency"]})

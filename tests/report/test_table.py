@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from wsss.core.errors import UserError
-from wsss.core.files.evaluation_file import CLASSIFIER_METRICS
+from wsss.core.metrics import METRICS
 from wsss.report.cli import app
 from wsss.report.render import to_csv, to_latex, to_markdown
 from wsss.report.spec import TableSpec, packed, parse
@@ -46,7 +46,7 @@ def write_classification(path, f1, **more):
         "threshold": {"value": None, "how": "probability 0.5", "source": None},
         **dict.fromkeys(("tta", "crf", "image_labels", "recipe", "fixed", "curve")),
         **{"commit": "abc", "classes_without_image": []},
-        "metrics": dict.fromkeys(CLASSIFIER_METRICS, 0.25) | {"f1": f1},
+        "metrics": dict.fromkeys(METRICS["classifier"], 0.25) | {"f1": f1},
     }
     path.write_text(json.dumps(document | more))
     return str(path)
@@ -190,7 +190,7 @@ def test_a_column_at_a_fixed_threshold(rows):
 
 
 def test_a_classifier_without_a_class_to_score_is_blank(tmp_path):
-    nothing = dict.fromkeys(CLASSIFIER_METRICS)
+    nothing = dict.fromkeys(METRICS["classifier"])
     file = write_classification(tmp_path / "c.json", 0.5, metrics=nothing)
     table = make_table(spec({"a": {"classifier": [file]}}, columns=["classifier"]))
     assert table.cells[0][0].mean is None

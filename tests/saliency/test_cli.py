@@ -61,6 +61,6 @@ def test_the_whole_stage(split, tmp_path):
 
 
 def test_maps_of_classes_are_not_exported_as_saliency(split, tmp_path):
-    with pytest.raises(UserError, match="has maps of red, blue; give saliency maps"):
+    with pytest.raises(UserError, match="classes red, blue, not salient; give saliency maps"):
         call("export", "--maps", split.maps, "--out", tmp_path / "pngs")
     assert not (tmp_path / "pngs").exists()

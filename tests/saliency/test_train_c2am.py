@@ -159,7 +159,7 @@ def test_the_model_file_says_negative_and_its_maps_are_of_the_other_side(
 BAD = {
     "another split": (
         lambda folder: write_split(folder, split="val").maps,
-        "cam.val.h5: split val, but .* has train",
+        "cam.val.h5: of split val, but .* is of train",
     ),
     "other classes": (
         lambda folder: write_split(folder, classes=("cat", "dog")).maps,
@@ -171,7 +171,7 @@ BAD = {
     ),
     "other sizes": (
         lambda folder: write_split(folder, wider=4).maps,
-        "'i0' is of an image of 40x52 pixels, in .* it has 40x48; extract the CAMs again",
+        "'i0' is of an image of 40x52 pixels, in .* it has 40x48; make the maps again",
     ),
     "a background channel": (
         lambda folder: write_split(folder, background=True).maps,

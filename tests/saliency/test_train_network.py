@@ -144,15 +144,15 @@ def test_the_loss_is_a_mean_over_pixels_that_count():
 
 def test_masks_of_classes_are_refused(split, tmp_path):
     masks = write_masks(tmp_path / "m.h5", split, classes=("red", "blue"))
-    with pytest.raises(UserError, match="masks of red, blue, not of 'salient'"):
+    with pytest.raises(UserError, match="classes red, blue, not salient"):
         run(split, masks, tmp_path / "network.safetensors", tiny())
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": "val"}, "m.h5: masks of split val, but .* is of train"),
-        ({"wider": 4}, "m.h5: mask 'i0' has 40x52 pixels, its image in .* 40x48"),
+        ({"name": "val"}, "m.h5: of split val, but .* is of train"),
+        ({"wider": 4}, "m.h5: mask 'i0' is of an image of 40x52 pixels, in .* 40x48"),
     ],
 )
 def test_masks_of_other_images_are_told_before_training(

@@ -104,7 +104,7 @@ def test_no_label_is_read(everything, trained, tmp_path):
 
 def test_images_of_other_classes_are_refused(trained, tmp_path):
     other = write_split(tmp_path / "other", classes=("cat", "dog"))
-    with pytest.raises(UserError, match=r"classes cat, dog, but .* knows red, blue; train it"):
+    with pytest.raises(UserError, match=r"classes cat, dog, but .* has red, blue; train it"):
         predict(ALL, trained, other.images, threads=1, out=tmp_path / "prediction.h5")
     assert not (tmp_path / "prediction.h5").exists()
 

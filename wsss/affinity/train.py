@@ -15,6 +15,7 @@ from wsss.affinity.loss import affinity_loss
 from wsss.affinity.network import build_network
 from wsss.affinity.recipe import STRIDE, NetworkRecipe
 from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes
 from wsss.core.files.store import MaskReader
 from wsss.core.images import IGNORE
 from wsss.core.random import mix
@@ -79,10 +80,8 @@ def train(
     torch.set_num_threads(threads)
     transform = TrainTransform(recipe.augment, recipe.backbone)
     dataset = MaskedImages(images, labels, transform)
-    if dataset.masks.header.classes != dataset.reader.header.classes:
-        raise UserError(
-            f"{dataset.masks.paths[0]}: its classes are not those of {images}; make them again"
-        )
+    known = dataset.reader.header.classes
+    require_classes(dataset.masks, known, of=images, remedy="make the labels again")
     _require_boundaries(dataset.masks)
     torch.manual_seed(mix(seed, "initialise"))
     network = build_network(recipe)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from wsss.affinity.network import load_network
 from wsss.affinity.recipe import STRIDE, WalkRecipe
 from wsss.affinity.walk import random_walk
-from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes
 from wsss.core.files.store import Header, MapRecord, MapWriter
 from wsss.core.images import decode
 from wsss.core.log import progress
@@ -44,8 +44,7 @@ def walk_maps(
     """
     network, trained, about = load_network(model)
     records, pictures = open_maps(maps, images)
-    if tuple(about["classes"]) != records.header.classes:
-        raise UserError(f"{model}: trained on other classes than {records.paths[0]} has")
+    require_classes(records, about["classes"], of=model, remedy="train it on the same data set")
     network = ready(network)
     on_cpu = device().type == "cpu"
     torch.set_num_threads(1 if on_cpu else threads)

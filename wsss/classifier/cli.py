@@ -103,7 +103,8 @@ def evaluate_command(
 ) -> None:
     """Score a classifier on image-level labels: F1, mAP, precision, recall."""
     started = time.monotonic()
-    from wsss.classifier.evaluation import evaluate, one_line, to_text
+    from wsss.classifier.evaluation import evaluate, one_line
+    from wsss.core.files.evaluation_file import to_text
 
     result = evaluate(model, images, threads=threads)
     write_text(out, to_text(result))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,9 @@ from torchmetrics.functional.classification import binary_average_precision
 
 from wsss.classifier.predict import probabilities
 from wsss.core.errors import UserError
-from wsss.core.files.evaluation_file import FORMAT, VERSION, number_or_null
+from wsss.core.files.evaluation_document import Evaluated, Evaluation, Threshold
+from wsss.core.files.evaluation_file import number_or_null
+from wsss.core.files.pairing import require_classes
 from wsss.core.files.store import ImageReader
 from wsss.core.log import log, progress
 from wsss.core.software import commit
@@ -34,11 +35,7 @@ def evaluate(model: Path, images: Sequence[Path], *, threads: int) -> dict[str, 
     torch.set_num_threads(threads)
     trained = load_cam_network(model)
     with ImageReader(images) as reader:
-        if reader.header.classes != trained.classes:
-            raise UserError(
-                f"{images[0]}: classes {', '.join(reader.header.classes)}, but {model} was trained "
-                f"on {', '.join(trained.classes)}; give files of one data set"
-            )
+        require_classes(reader, trained.classes, of=model, remedy="give files of one data set")
         if not len(reader):
             raise UserError(f"{images[0]}: holds no image; prepare the data set again")
         bar = progress(probabilities(trained, reader), total=len(reader), what="evaluate")
@@ -48,31 +45,30 @@ def evaluate(model: Path, images: Sequence[Path], *, threads: int) -> dict[str, 
     if absent:
         log.warning("%s: no image of %s; left out of the means", images[0], ", ".join(absent))
     summary, per_class = figures(predicted, labels)
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "evaluated": {"kind": "classifier", "files": [str(model)], "made_by": trained.recipe},
-        "ground_truth": ", ".join(str(path) for path in images),
-        "split": reader.header.split,
-        "images": len(labels),
-        "classes": list(trained.classes),
-        "classes_without_image": absent,
+    evaluation = Evaluation(
+        evaluated=Evaluated(kind="classifier", files=[str(model)], made_by=trained.recipe),
+        ground_truth=", ".join(str(path) for path in images),
+        split=reader.header.split,
+        images=len(labels),
+        classes=list(trained.classes),
+        classes_without_image=absent,
         # No value: it is a probability, which nobody must take for a threshold of maps.
-        "threshold": {"value": None, "how": f"probability {THRESHOLD}", "source": None},
-        "tta": None,
-        "crf": None,
-        "image_labels": None,
-        "seed": trained.seed,
-        "commit": commit(),
-        "recipe": None,
-        "metrics": summary,
-        "fixed": None,
-        "per_class": [
+        threshold=Threshold(value=None, how=f"probability {THRESHOLD}"),
+        tta=None,
+        crf=None,
+        image_labels=None,
+        seed=trained.seed,
+        commit=commit(),
+        recipe=None,
+        metrics=summary,
+        fixed=None,
+        per_class=[
             {"id": i, "class": name} | row
             for i, (name, row) in enumerate(zip(trained.classes, per_class, strict=True), 1)
         ],
-        "curve": None,
-    }
+        curve=None,
+    )
+    return evaluation.document()
 
 
 def figures(
@@ -131,11 +127,6 @@ def average_precision(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, 
         return math.nan
     found = binary_average_precision(torch.from_numpy(scores), torch.from_numpy(labels).long())
     return float(found)
-
-
-def to_text(read: dict[str, Any]) -> str:
-    """The evaluation as JSON text."""
-    return json.dumps(read, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def one_line(read: dict[str, Any]) -> str:

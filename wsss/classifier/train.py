@@ -12,6 +12,7 @@ from wsss.classifier.losses import Criterion
 from wsss.classifier.objective import build_objective
 from wsss.classifier.recipe import ClassifierRecipe
 from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes
 from wsss.core.files.store import ImageReader
 from wsss.core.log import log
 from wsss.core.random import mix
@@ -53,8 +54,8 @@ def train(
     torch.manual_seed(mix(seed, "initialise"))
     network = CamNetwork(recipe.backbone, len(classes), recipe.head)
     initialise(network.backbone, recipe.backbone, weights)
-    judge = _ordinary(recipe, ordinary, classes)
-    held_out = None if validation is None else _held_out(recipe, validation, classes)
+    judge = _ordinary(recipe, ordinary, images)
+    held_out = None if validation is None else _held_out(recipe, validation, images, classes)
     best = recipe.keep == "best-val-map"
     if best and held_out is None:
         raise UserError("keep: best-val-map needs --validation; give the images file of val")
@@ -91,9 +92,7 @@ def _classes(images: Path) -> tuple[str, ...]:
     return classes
 
 
-def _ordinary(
-    recipe: ClassifierRecipe, path: Path | None, classes: tuple[str, ...]
-) -> CamNetwork | None:
+def _ordinary(recipe: ClassifierRecipe, path: Path | None, images: Path) -> CamNetwork | None:
     wanted = getattr(recipe, "ordinary", None)
     if wanted is None:
         if path is not None:
@@ -104,8 +103,8 @@ def _ordinary(
     if path is None:
         raise UserError(f"objective {recipe.objective} needs --ordinary; give '{wanted}' as a file")
     found = load_cam_network(path)
-    if found.classes != classes:
-        raise UserError(f"{path}: its classes are not those of the images; train it on them")
+    with ImageReader(images) as reader:
+        require_classes(reader, found.classes, of=path, remedy="train it on these images")
     same = (found.backbone.mean, found.backbone.std) == (recipe.backbone.mean, recipe.backbone.std)
     if not same:
         raise UserError(
@@ -142,15 +141,17 @@ def _training_data(
     return LabelledImages(images, transform, indices.tolist()), weights
 
 
-def _held_out(recipe: ClassifierRecipe, images: Path, classes: tuple[str, ...]) -> LabelledImages:
-    """Whole images, long side resized to the crop and padded, without other augmentation."""
+def _held_out(
+    recipe: ClassifierRecipe, images: Path, training: Path, classes: tuple[str, ...]
+) -> LabelledImages:
+    """Whole images, long side resized to the crop and padded, without other augmentation.
+
+    training: the images of training, which have these classes.
+    """
     crop = recipe.augment.crop
     augment = Augment(crop=crop, resize=LongSide(min=crop, max=crop), flip=False)
     held_out = LabelledImages(images, TrainTransform(augment, recipe.backbone))
-    if held_out.reader.header.classes != classes:
-        raise UserError(
-            f"{images}: its classes are not those of the training images; prepare both again"
-        )
+    require_classes(held_out.reader, classes, of=training, remedy="prepare both again")
     if not len(held_out):
         raise UserError(f"{images}: holds no image to validate by; list some, or leave it out")
     return held_out

@@ -23,6 +23,7 @@ NOT_NUMERIC = {
     "wsss.core.files.run_card_file",
     "wsss.core.gpu",
     "wsss.core.log",
+    "wsss.core.metrics",
     "wsss.core.numeric_syntax",
     "wsss.core.options",
     "wsss.core.software",

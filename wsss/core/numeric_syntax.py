@@ -4,7 +4,8 @@ The text lacks:
 - comments, docstrings, positions and `pass`
 - the messages of `raise` and `assert`
 - calls of the module logger, such as `log.info("…")`, and of `warnings.warn`
-- the names of progress bars, and the descriptions of fields and options
+- the names of progress bars, the descriptions of fields, options and outputs
+- the remedy at the end of an error, where a function takes it
 - imports from modules that compute nothing
 
 An expression inside a message stays unless it only reads values, as `{len(ids)}` does.
@@ -24,6 +25,8 @@ PROSE = {
     "Option": {"help"},
     "Argument": {"help"},
     "Typer": {"help"},
+    "Output": {"about", "title"},
+    "require_classes": {"remedy"},
 }
 LOGGING = {"debug", "info", "warning", "error", "exception", "critical"}
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes, require_images
 from wsss.core.files.store import Header, ImageReader, MapReader, MapRecord, MaskWriter
 from wsss.core.images import decode
 from wsss.core.log import progress
@@ -33,28 +34,12 @@ def open_maps(
     if not maps or not images:
         raise UserError("no maps or images given; give --maps and --images")
     records, pictures = MapReader(maps), ImageReader(images)
-    if classes is not None and records.header.classes != classes:
-        raise UserError(
-            f"{records.paths[0]}: maps of {', '.join(records.header.classes)}, not of "
-            f"{', '.join(classes)}; give others"
-        )
-    if classes is None and records.header.classes != pictures.header.classes:
-        raise UserError(
-            f"{records.paths[0]}: its classes are not those of {pictures.paths[0]}; "
-            "make the maps again"
-        )
-    for image_id, size in zip(records.ids, records.sizes, strict=True):
-        if image_id not in pictures:
-            raise UserError(
-                f"{records.paths[0]}: '{image_id}' has no image in {pictures.paths[0]}; "
-                "give the images that the maps were made from"
-            )
-        stored = pictures.sizes[pictures.index(image_id)]
-        if stored != size:
-            raise UserError(
-                f"{records.paths[0]}: '{image_id}' is of an image of {size[0]}x{size[1]} pixels, "
-                f"in {pictures.paths[0]} it has {stored[0]}x{stored[1]}; make the maps again"
-            )
+    if classes is not None:
+        require_classes(records, classes, remedy="give others")
+    else:
+        known, at = pictures.header.classes, pictures.paths[0]
+        require_classes(records, known, of=at, remedy="make the maps again")
+    require_images(records, pictures)
     return records, pictures
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float32, Integer, UInt8
 
 from wsss.core.errors import UserError
 from wsss.core.files.evaluation_file import train_threshold
+from wsss.core.files.pairing import require_classes, require_images
 from wsss.core.files.store import (
     Header,
     ImageReader,
@@ -52,15 +53,10 @@ def refine(
     recipe, chosen = _with_threshold(recipe, threshold_from)
     records = _open_source(source, recipe)
     pictures = ImageReader(images)
-    if records.header.classes not in (pictures.header.classes, SALIENT):
-        raise UserError(f"{records.paths[0]}: its classes differ from those of {pictures.paths[0]}")
-    for image_id, size in zip(records.ids, records.sizes, strict=True):
-        stored = pictures.sizes[pictures.index(image_id)]
-        if stored != size:
-            raise UserError(
-                f"{records.paths[0]}: '{image_id}' is of an image of {size[0]}x{size[1]} pixels, "
-                f"in {pictures.paths[0]} it has {stored[0]}x{stored[1]}; make it again"
-            )
+    if records.header.classes != SALIENT:
+        known, at = pictures.header.classes, pictures.paths[0]
+        require_classes(records, known, of=at, remedy="give files of one data set")
+    require_images(records, pictures)
     of = records.header
     made = {"source": of.source()} | chosen
     header = Header("masks", of.split, of.classes, recipe.to_json(), made)

@@ -47,8 +47,9 @@ def maps(
     started = time.monotonic()
     settings = EvaluationRecipe.from_json(recipe)
 
+    from wsss.core.files.evaluation_file import to_text
     from wsss.evaluation.map_evaluation import evaluate_maps
-    from wsss.evaluation.record import one_line, to_text
+    from wsss.evaluation.record import one_line
 
     result = evaluate_maps(
         maps,
@@ -95,9 +96,10 @@ def masks(
     started = time.monotonic()
     settings = EvaluationRecipe.from_json(recipe)
 
+    from wsss.core.files.evaluation_file import to_text
     from wsss.evaluation.mask_evaluation import evaluate_masks
     from wsss.evaluation.mask_source import read_ids
-    from wsss.evaluation.record import one_line, to_text
+    from wsss.evaluation.record import one_line
 
     result = evaluate_masks(
         predictions,

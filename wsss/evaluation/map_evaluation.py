@@ -11,16 +11,18 @@ import numpy as np
 from jaxtyping import Float, Int, Int64, UInt8
 
 from wsss.core.errors import UserError
+from wsss.core.files.evaluation_document import Fixed, Threshold
 from wsss.core.files.evaluation_file import read_evaluation, train_threshold
+from wsss.core.files.pairing import require_classes, require_split
 from wsss.core.files.store import ImageReader, MapReader, MaskReader
 from wsss.core.log import progress
 from wsss.core.maps import SALIENT, upsample
 from wsss.core.parallel import imap
 from wsss.evaluation.agnostic import AgnosticMasks
-from wsss.evaluation.checks import check_splits, listed
+from wsss.evaluation.checks import listed
 from wsss.evaluation.confusion import confusion_matrix
 from wsss.evaluation.recipe import EvaluationRecipe
-from wsss.evaluation.record import Threshold, curve_values, document, figures
+from wsss.evaluation.record import curve_figures, document, figures
 from wsss.evaluation.saliency_measures import Measure, summary
 from wsss.evaluation.salient_background import SalientBackground
 from wsss.evaluation.thresholds import Sweep
@@ -58,12 +60,9 @@ def evaluate_maps(
     )
     salient = reader.header.classes == SALIENT
     truth = AgnosticMasks(masks) if salient else MaskReader(masks)
-    if reader.header.classes != truth.header.classes:
-        raise UserError(
-            f"{masks}: classes {', '.join(truth.header.classes)}, but {maps[0]} has "
-            f"{', '.join(reader.header.classes)}; give files of one data set"
-        )
-    check_splits(maps[0], reader.header.split, masks, truth.header.split)
+    known = reader.header.classes
+    require_classes(truth, known, of=maps[0], remedy="give files of one data set")
+    require_split(reader, truth)
     ids = truth.ids
     _check_ids(ids, reader, maps[0])
     classes = ("background", *truth.header.classes)
@@ -77,6 +76,7 @@ def evaluate_maps(
         images_in_file=len(reader),
         recipe=recipe,
         seed=seed,
+        saliency=_background(reader),
     )
     if 0 in reader[ids[0]].classes:
         if threshold_from is not None:
@@ -88,11 +88,13 @@ def evaluate_maps(
         confusion = np.zeros((len(classes), len(classes)), np.int64)
         for counts in progress(imap(count, ids, workers), total=len(ids), what="evaluate"):
             confusion += counts
-        chosen = Threshold(None, "none: arg-max of scores")
-        found = document(kind="scores", threshold=chosen, confusion=confusion, **shared)
-        if labels is not None:
-            found["image_labels"] = "given"
-        return found | _background(reader)
+        return document(
+            kind="scores",
+            threshold=Threshold(value=None, how="none: arg-max of scores"),
+            confusion=confusion,
+            image_labels=None if labels is None else "given",
+            **shared,
+        )
 
     if image_labels is not None:
         raise UserError(f"{maps[0]}: has maps of each image's labels; leave --image-labels out")
@@ -111,32 +113,31 @@ def evaluate_maps(
         sweep.add(present, counts)
     curve = sweep.curve()
     if trained is None:
-        chosen = Threshold(curve.best()[0], "best on this split")
+        chosen = Threshold(value=curve.best()[0], how="best on this split")
     else:
-        chosen = Threshold(trained, "chosen on train", str(threshold_from))
+        chosen = Threshold(value=trained, how="chosen on train", source=str(threshold_from))
     at_chosen = int(np.flatnonzero(curve.thresholds == chosen.value)[0])
-    found = document(
+    of_saliency = None
+    if isinstance(truth, AgnosticMasks):
+        of_saliency = summary(list(imap(Measure(reader, truth), ids, workers)))
+    return document(
         kind="maps",
         threshold=chosen,
         confusion=curve.confusion[at_chosen],
-        fixed={
-            "threshold": recipe.fixed_threshold,
-            "metrics": figures(curve.at(recipe.fixed_threshold)),
-        },
-        curve=curve_values(curve),
+        fixed=Fixed(
+            threshold=recipe.fixed_threshold, metrics=figures(curve.at(recipe.fixed_threshold))
+        ),
+        curve=curve_figures(curve),
+        more_metrics=of_saliency,
         **shared,
     )
-    if isinstance(truth, AgnosticMasks):
-        images = list(imap(Measure(reader, truth), ids, workers))
-        found["metrics"] |= summary(images)
-    return found | _background(reader)
 
 
-def _background(reader: MapReader) -> dict[str, Any]:
+def _background(reader: MapReader) -> dict[str, Any] | None:
     """What saliency was the background, if any was."""
     if not isinstance(reader, SalientBackground):
-        return {}
-    return {"saliency": reader.saliency.header.source() | {"background": reader.how}}
+        return None
+    return reader.saliency.header.source() | {"background": reader.how}
 
 
 @dataclass
@@ -202,8 +203,12 @@ def arg_max(
 
 def _labels(images: Path, maps: MapReader, path: Path) -> dict[str, UInt8[np.ndarray, " c"]]:
     with ImageReader(images) as reader:
-        if reader.header.classes != maps.header.classes:
-            raise UserError(f"{images}: its classes are not those of {path}; give its images file")
+        require_classes(
+            reader,
+            maps.header.classes,
+            of=path,
+            remedy="give the images that the maps were made from",
+        )
         labels = dict(zip(reader.ids, reader.labels, strict=True))
     missing = [i for i in maps.ids if i not in labels]
     if missing:

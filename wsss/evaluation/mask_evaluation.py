@@ -11,13 +11,14 @@ import numpy as np
 from jaxtyping import Int64
 
 from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes, require_split
 from wsss.core.files.store import MaskReader
 from wsss.core.images import IGNORE
 from wsss.core.log import progress
 from wsss.core.maps import SALIENT
 from wsss.core.parallel import imap
 from wsss.evaluation.agnostic import AgnosticMasks
-from wsss.evaluation.checks import check_splits, listed
+from wsss.evaluation.checks import listed
 from wsss.evaluation.confusion import confusion_matrix
 from wsss.evaluation.mask_source import PngMasks, open_masks
 from wsss.evaluation.recipe import EvaluationRecipe
@@ -50,7 +51,7 @@ def evaluate_masks(
         truth = AgnosticMasks(truth.paths)
     classes = _class_names(predicted, truth, num_classes)
     if predicted.header and truth.header:
-        check_splits(predicted.paths[0], predicted.header.split, truth.paths[0], truth.header.split)
+        require_split(predicted, truth)
     wanted = list(truth.ids if ids is None else ids)
     exact = ids is None and isinstance(truth, PngMasks)
     predicted_at, truth_at = predicted.paths[0], truth.paths[0]
@@ -85,7 +86,10 @@ def evaluate_masks(
         raise UserError(
             f"{predicted_at}: every pixel is 255 where there is ground truth; make the labels again"
         )
-    found = document(
+    labelled = None
+    if recipe.predicted_ignore == "skip":
+        labelled = {"labelled": float(confusion.sum() / judged)}
+    return document(
         kind="masks",
         files=[Path(path) for path in predicted.paths],
         ground_truth=truth_at,
@@ -98,10 +102,8 @@ def evaluate_masks(
         confusion=confusion,
         recipe=recipe,
         seed=seed,
+        more_metrics=labelled,
     )
-    if recipe.predicted_ignore == "skip":
-        found["metrics"]["labelled"] = float(confusion.sum() / judged)
-    return found
 
 
 @dataclass
@@ -132,11 +134,9 @@ def _class_names(
     predicted: PngMasks | MaskReader, truth: PngMasks | MaskReader, num_classes: int | None
 ) -> tuple[str, ...]:
     named = [source for source in (predicted, truth) if source.header]
-    if len(named) == 2 and predicted.header.classes != truth.header.classes:
-        raise UserError(
-            f"{predicted.paths[0]} has the classes {', '.join(predicted.header.classes)}, but "
-            f"{truth.paths[0]} has {', '.join(truth.header.classes)}; give files of one data set"
-        )
+    if len(named) == 2:
+        known, at = truth.header.classes, truth.paths[0]
+        require_classes(predicted, known, of=at, remedy="give files of one data set")
     if named:
         names = ("background", *named[0].header.classes)
         if num_classes not in (None, len(names)):

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
 from wsss.core.errors import UserError
-from wsss.core.files.evaluation_file import FORMAT, VERSION, number_or_null
+from wsss.core.files.evaluation_document import Curve as CurveFigures
+from wsss.core.files.evaluation_document import Evaluated, Evaluation, Fixed, Threshold
+from wsss.core.files.evaluation_file import number_or_null
 from wsss.core.files.store import Header
 from wsss.core.log import log
 from wsss.core.software import commit
 from wsss.evaluation.measures import Metrics, metrics
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.evaluation.thresholds import Curve
-
-
-class Threshold(NamedTuple):
-    """The reported background threshold, how it was chosen, and the file it was taken from."""
-
-    value: float | None
-    how: str
-    source: str | None = None
 
 
 def document(
@@ -42,13 +36,19 @@ def document(
     confusion: Int64[np.ndarray, "c c"],
     recipe: EvaluationRecipe,
     seed: int | None,
-    fixed: dict[str, Any] | None = None,
-    curve: dict[str, list[float | None]] | None = None,
+    fixed: Fixed | None = None,
+    curve: CurveFigures | None = None,
+    image_labels: str | None = None,
+    more_metrics: Mapping[str, float] | None = None,
+    saliency: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The JSON document of one evaluation; fractions in [0, 1], null for what is undefined.
 
     kind: "maps", "scores" or "masks". header: of the evaluated file; None for PNG masks. classes
-    begin with the background. Raises UserError if no pixel has ground truth.
+    begin with the background. image_labels: None for what the file says of them. more_metrics:
+    next to those of the confusion matrix. saliency: what the background was, where it was some.
+
+    Raises UserError if no pixel has ground truth.
     """
     if not confusion.any():
         raise UserError(f"{ground_truth}: every pixel is 255 (ignored); give masks with class ids")
@@ -59,31 +59,31 @@ def document(
         )
     made_by = _made_by(header)
     result = metrics(confusion)
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "evaluated": {
-            "kind": kind,
-            "files": [str(path) for path in files],
-            "made_by": made_by[0] if made_by else None,
-        },
-        "ground_truth": str(ground_truth),
-        "split": split,
-        "images": images,
-        "images_in_file": images_in_file,
-        "classes": list(classes),
-        "threshold": threshold._asdict(),
-        "tta": _stated(made_by, "tta", ("scales", "flip")),
-        "crf": _crf(made_by),
-        "image_labels": _stated(made_by, "image_labels", ()),
-        "seed": seed,
-        "commit": commit(),
-        "recipe": json.loads(recipe.to_json()),
-        "metrics": figures(result),
-        "fixed": fixed,
-        "per_class": _per_class(result, confusion, classes),
-        "curve": curve,
-    }
+    evaluation = Evaluation(
+        evaluated=Evaluated(
+            kind=kind,
+            files=[str(path) for path in files],
+            made_by=made_by[0] if made_by else None,
+        ),
+        ground_truth=str(ground_truth),
+        split=split,
+        images=images,
+        images_in_file=images_in_file,
+        classes=list(classes),
+        threshold=threshold,
+        tta=_stated(made_by, "tta", ("scales", "flip")),
+        crf=_crf(made_by),
+        image_labels=image_labels or _stated(made_by, "image_labels", ()),
+        seed=seed,
+        commit=commit(),
+        recipe=json.loads(recipe.to_json()),
+        metrics=figures(result) | dict(more_metrics or {}),
+        fixed=fixed,
+        per_class=_per_class(result, confusion, classes),
+        curve=curve,
+        **({} if saliency is None else {"saliency": saliency}),
+    )
+    return evaluation.document()
 
 
 def figures(result: Metrics) -> dict[str, float | None]:
@@ -91,17 +91,12 @@ def figures(result: Metrics) -> dict[str, float | None]:
     return {name: number_or_null(value) for name, value in result.summary().items()}
 
 
-def curve_values(curve: Curve) -> dict[str, list[float | None]]:
+def curve_figures(curve: Curve) -> CurveFigures:
     """Threshold by threshold: miou, and the foreground's fp, fn and macro precision and recall."""
     points = [figures(metrics(confusion)) for confusion in curve.confusion]
     names = ("miou", "miou_foreground", "fp", "fn", "precision", "recall")
     values = {name: [point[name] for point in points] for name in names}
-    return {"thresholds": curve.thresholds.tolist()} | values
-
-
-def to_text(read: dict[str, Any]) -> str:
-    """The document as JSON text."""
-    return json.dumps(read, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return CurveFigures(thresholds=curve.thresholds.tolist(), **values)
 
 
 def mask_threshold(header: Header | None) -> Threshold:
@@ -113,8 +108,8 @@ def mask_threshold(header: Header | None) -> Threshold:
         if isinstance(value, int | float):
             source = about["extra"].get("threshold_from")
             how = "fixed by recipe" if source is None else "chosen on train"
-            return Threshold(float(value), how, source)
-    return Threshold(None, "none: masks")
+            return Threshold(value=float(value), how=how, source=source)
+    return Threshold(value=None, how="none: masks")
 
 
 def _made_by(header: Header | None) -> list[dict[str, Any]]:

@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 
 from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes, require_split
 from wsss.core.files.store import MapReader, MapRecord
 from wsss.core.maps import SALIENT, upsample
-from wsss.evaluation.checks import check_splits, listed
+from wsss.evaluation.checks import listed
 
 
 class SalientBackground(MapReader):
@@ -34,16 +35,12 @@ class SalientBackground(MapReader):
     ):
         super().__init__(maps)
         self.saliency, self.how = MapReader(saliency), how
-        if self.saliency.header.classes != SALIENT:
-            raise UserError(
-                f"{saliency[0]}: has maps of {', '.join(self.saliency.header.classes)}; give a "
-                "saliency file"
-            )
+        require_classes(self.saliency, SALIENT, remedy="give a saliency file")
         if any(0 in ids for ids in self._class_ids):
             raise UserError(f"{maps[0]}: has a background channel of its own; leave --saliency out")
         if self.header.classes == SALIENT:
             raise UserError(f"{maps[0]}: is saliency itself; give the maps of classes")
-        check_splits(saliency[0], self.saliency.header.split, maps[0], self.header.split)
+        require_split(self.saliency, self)
         missing = [i for i in self.ids if i not in self.saliency]
         if missing:
             raise UserError("\n".join(listed(f"{saliency[0]}: no saliency of '", missing, "'")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -73,12 +72,13 @@ def metrics_command(
 
     typed = MetricsRecipe.from_json(recipe)
 
+    from wsss.core.files.evaluation_file import to_text
     from wsss.explain.metrics.aggregate import write_rows
     from wsss.explain.metrics.evaluation import mask_and_score, one_line
 
     rows, summary = mask_and_score(typed, model, images, maps, threads=threads)
     write_rows(rows, out_rows)
-    write_text(out, json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(out, to_text(summary))
     run_card(out, mask_and_score, typed.to_json(), started, threads=threads)
     log.info("%s: %s", out, one_line(summary))
 
@@ -107,10 +107,11 @@ def localization_command(
 
     typed = LocalizationRecipe.from_json(recipe)
 
+    from wsss.core.files.evaluation_file import to_text
     from wsss.explain.localization.evaluation import localize, one_line
 
     result = localize(typed, maps, masks, percentile_from=percentile_from, seed=seed)
-    write_text(out, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(out, to_text(result))
     run_card(out, localize, typed.to_json(), started, seed=seed)
     log.info("%s: %s", out, one_line(result))
 

@@ -15,12 +15,12 @@ from wsss.attribution.build import Method, build_method
 from wsss.attribution.classifier import Classifier
 from wsss.attribution.maps import psi
 from wsss.attribution.recipe import AnyExplanation
-from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes
 from wsss.core.files.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.core.images import decode
 from wsss.core.log import progress
 from wsss.core.shard import Shard
-from wsss.nn.cam_network import TrainedCamNetwork, load_cam_network
+from wsss.nn.cam_network import load_cam_network
 from wsss.nn.inference import device, places_with_masks, ready
 from wsss.nn.recipe import Backbone
 from wsss.nn.transforms import normalise
@@ -53,7 +53,12 @@ def explain(
     classifier = Classifier.of_cam_network(ready(trained.network))
     method = build_method(recipe, trained.backbone, trained.seed)
     with ImageReader(images) as reader:
-        require_classes(reader, trained, model)
+        require_classes(
+            reader,
+            trained.classes,
+            of=model,
+            remedy="give images of the data set it was trained on",
+        )
         labels = "given" if recipe.classes == "given" else f"detected above {recipe.detection:g}"
         about = {"image_labels": labels, "seed": trained.seed}
         tta = recipe.tta
@@ -109,12 +114,3 @@ def network_input(
             image = np.array(resized)
         tensors.append(normalise(image, backbone))
     return torch.stack(tensors).to(device(), memory_format=torch.channels_last)
-
-
-def require_classes(reader: ImageReader, trained: TrainedCamNetwork, model: Path) -> None:
-    """UserError if the images are of other classes than the model's."""
-    if reader.header.classes != trained.classes:
-        raise UserError(
-            f"{reader.paths[0]}: classes {', '.join(reader.header.classes)}, but {model} knows "
-            f"{', '.join(trained.classes)}; give images of the data set it was trained on"
-        )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_images, require_split
 from wsss.core.files.store import ImageReader, MaskReader
 from wsss.core.images import decode
 from wsss.nn.transforms import TrainTransform
@@ -54,24 +54,8 @@ class MaskedImages(Dataset):
     def __init__(self, images: Path, masks: Path | Sequence[Path], transform: TrainTransform):
         self.reader, self.masks = ImageReader(images), MaskReader(masks)
         self.transform = transform
-        ours, theirs = self.reader.header.split, self.masks.header.split
-        if ours != theirs:
-            raise UserError(
-                f"{self.masks.paths[0]}: masks of split {theirs}, but {images} is of {ours}; give "
-                "the masks of the same split"
-            )
-        for image_id, size in zip(self.masks.ids, self.masks.sizes, strict=True):
-            if image_id not in self.reader:
-                raise UserError(
-                    f"{self.masks.paths[0]}: mask '{image_id}' has no image in {images}; "
-                    "give the images that the masks were made from"
-                )
-            stored = self.reader.sizes[self.reader.index(image_id)]
-            if stored != size:
-                raise UserError(
-                    f"{self.masks.paths[0]}: mask '{image_id}' has {size[0]}x{size[1]} pixels, its "
-                    f"image in {images} {stored[0]}x{stored[1]}; make the masks again"
-                )
+        require_split(self.masks, self.reader)
+        require_images(self.masks, self.reader)
 
     def __len__(self) -> int:
         return len(self.masks)

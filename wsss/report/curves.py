@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from wsss.core.errors import UserError
 from wsss.core.files.evaluation_file import read_evaluation
+from wsss.core.outputs import THRESHOLDED
 from wsss.core.plots import COLOURS, plain, png
-from wsss.report.recipe import THRESHOLDED
 from wsss.report.spec import CurvesSpec
 
 TITLES = {

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 
 from wsss.core.errors import UserError
 from wsss.core.files.evaluation_file import read_evaluation
+from wsss.core.files.pairing import require_classes
 from wsss.core.files.store import ImageReader, MapReader, MapRecord, MaskReader, file_kind
 from wsss.core.images import IGNORE, decode
 from wsss.core.log import progress
@@ -61,8 +62,9 @@ def make_gallery(spec: GallerySpec) -> bytes:
     columns = [_open(column) for column in spec.columns]
     readers = [*([truth] if truth else []), *(column.reader for column in columns)]
     for reader in [images, *readers]:
-        if reader.header.classes not in (images.header.classes, SALIENT):
-            raise UserError(f"{reader.paths[0]}: its classes differ from those of {spec.images}")
+        if reader.header.classes != SALIENT:
+            known = images.header.classes
+            require_classes(reader, known, of=spec.images, remedy="give files of one data set")
         if reader.header.split != recipe.split:
             raise UserError(
                 f"{reader.paths[0]}: of split {reader.header.split}, the gallery of {recipe.split}"

@@ -6,56 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wsss.core.maps import SALIENT
-from wsss.report.recipe import CLASSIFIER, WITHOUT_MASKS, Column, TableRecipe
+from wsss.core.metrics import find_metric
+from wsss.core.outputs import CLASSIFIER, MASKS, kind_of
+from wsss.report.recipe import Column, TableRecipe
 
 Evaluation = dict[str, Any]
 Cells = Sequence[Sequence[Evaluation]]  # of a column: row → seed
-
-NAMES = {
-    "miou": "mIoU",
-    "fixed_miou": "mIoU at a fixed threshold",
-    "miou_foreground": "mIoU of the foreground",
-    "fp": "over-activation (FP of the foreground, lower is better)",
-    "fn": "under-activation (FN of the foreground, lower is better)",
-    "precision": "macro precision",
-    "recall": "macro recall",
-    "f1": "macro F1",
-    "pixel_accuracy": "pixel accuracy",
-    "mae": "mean absolute error of saliency (lower is better)",
-    "f_beta": "F-measure of saliency, with 0.3 for the square of beta, at its best threshold",
-    "s_measure": "S-measure of saliency",
-    "labelled": "share of pixels with an affinity label",
-    "ic": "IC: detections that masking by their map makes surer",
-    "ad": "AD: average drop of the class where the image is masked by its map (lower is better)",
-    "ar": "AR: average drop of the class where its map is masked out",
-    "ado": "ADO: average drop of the other detected classes where the image is masked by the map",
-    "aro": "ARO: average drop of the others where the map is masked out (lower is better)",
-    "ado_multi": "ADO in images with two or more detections",
-    "aro_multi": "ARO in images with two or more detections (lower is better)",
-    "f1_of_ar_ado": "harmonic mean of AR and ADO by class",
-    "f1_of_ad_aro": "harmonic mean of AD and ARO by class (lower is better)",
-    "deletion": "deletion: area under the probability as the map's highest pixels go first (lower "
-    "is better)",
-    "insertion": "insertion: area under the probability as the map's highest pixels come first",
-    "max_box_acc": "MaxBoxAcc: largest box at IoU 0.5, at the best threshold",
-    "max_box_acc_v2": "MaxBoxAccV2: any box at IoU 0.3, 0.5, 0.7, each at its best threshold",
-    "pxap": "PxAP: average precision of pixels",
-    "peak_iou": "IoU of the foreground, all images pooled, at its best threshold",
-    "peak_iou_threshold": "that threshold, times 100",
-    "pointing": "pointing game: highest pixel on the object or near it, mean over classes",
-}
-
-
-# Shown at a threshold that nobody chose for the file, at the best one, or at none.
-WITHOUT_THRESHOLD = ("fixed_miou", "mae", "f_beta", "s_measure")
-
-IMAGE_LEVEL = {
-    "f1": "F1",
-    "f2": "F2",
-    "map": "mean average precision",
-    "precision": "precision",
-    "recall": "recall",
-}
 
 
 def metric_notes(
@@ -66,11 +22,11 @@ def metric_notes(
 ) -> list[str]:
     """One sentence a line. read[row][column] are the evaluations of a cell, one a seed."""
     shown = {column: [row[i] for row in read] for i, column in enumerate(columns)}
-    names, over = list(dict.fromkeys(_name(column) for column in columns)), _spread(seeds)
+    names, over = list(dict.fromkeys(_note(column) for column in columns)), _spread(seeds)
     what = f"{names[0]} in %{over}" if len(names) == 1 else f"In %{over}: {'; '.join(names)}"
     notes = [f"{what}.{_reading(recipe)}"]
     files = {column.file: cells for column, cells in shown.items()}
-    masks = {file: cells for file, cells in files.items() if file not in WITHOUT_MASKS}
+    masks = {file: cells for file, cells in files.items() if kind_of(file) == MASKS}
     maps = {file: cells for file, cells in files.items() if file != CLASSIFIER}
     properties: list[tuple[str, dict[str, Cells], Callable[[Evaluation], str]]] = [
         ("Split", files, lambda e: e["split"] or "not stated"),
@@ -130,19 +86,8 @@ def seconds_notes(recipe: TableRecipe, seeds: Sequence[int]) -> list[str]:
     ]
 
 
-def _name(column: Column) -> str:
-    if column.file != CLASSIFIER:
-        macro = column.metric.removeprefix("macro_")
-        if macro != column.metric:
-            return f"macro {macro.upper()}: mean over classes"
-        return NAMES[column.metric]
-    if column.metric in IMAGE_LEVEL:
-        means = IMAGE_LEVEL[column.metric]
-        return f"{CLASSIFIER}: {means} of image-level labels, macro over classes"
-    return {
-        "micro_f1": f"{CLASSIFIER}: F1 over all labels of all images",
-        "exact_match": f"{CLASSIFIER}: images whose every label is right",
-    }[column.metric]
+def _note(column: Column) -> str:
+    return find_metric(kind_of(column.file), column.metric).note
 
 
 def _tuned(shown: dict[Column, Cells]) -> dict[str, Cells]:
@@ -150,7 +95,7 @@ def _tuned(shown: dict[Column, Cells]) -> dict[str, Cells]:
     return {
         column.file: cells
         for column, cells in shown.items()
-        if column.file not in WITHOUT_MASKS and column.metric not in WITHOUT_THRESHOLD
+        if kind_of(column.file) == MASKS and find_metric(MASKS, column.metric).at_threshold
     }
 
 

@@ -95,7 +95,7 @@ def _body(
     names = table.recipe.experiments
     baseline = names.index(table.recipe.baseline) if table.recipe.baseline else None
     counts = {len(cell.values) for row in table.cells for cell in row if cell.values}
-    top = [best([row[i] for row in table.cells], metric) for i, metric in enumerate(table.metrics)]
+    top = [best([row[i] for row in table.cells], metric) for i, metric in enumerate(table.shown)]
     lines = []
     for r, (name, row) in enumerate(zip(names, table.cells, strict=True)):
         line = [escape(name)]

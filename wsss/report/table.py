@@ -11,43 +11,15 @@ from typing import Any
 
 from wsss.core.errors import UserError
 from wsss.core.files.evaluation_file import kind, read_evaluation
+from wsss.core.metrics import Metric, find_metric, metrics_of
+from wsss.core.outputs import kind_of
 from wsss.report.notes import metric_notes, seconds_notes, unjudged_notes
-from wsss.report.recipe import WITHOUT_MASKS, Column, TableRecipe
+from wsss.report.recipe import Column, TableRecipe
 from wsss.report.spec import TableSpec
 
 TOTAL, MEMORY = "total", "peak memory, GiB"
-LOWER_IS_BETTER = {
-    *("fp", "fn", "mae", "seconds", "max_rss_gib"),
-    *("ad", "aro", "aro_multi", "macro_ad", "macro_aro", "f1_of_ad_aro", "deletion"),
-}
-LABELS = {
-    "miou": "mIoU",
-    "fixed_miou": "mIoU, fixed threshold",
-    "miou_foreground": "foreground mIoU",
-    "fp": "FP",
-    "fn": "FN",
-    "f1": "F1",
-    "f2": "F2",
-    "map": "mAP",
-    "micro_f1": "micro F1",
-    "exact_match": "exact match",
-    "pixel_accuracy": "pixel accuracy",
-    "mae": "MAE",
-    "f_beta": "F-measure",
-    "s_measure": "S-measure",
-    **{name: name.upper() for name in ("ic", "ad", "ar", "ado", "aro")},
-    **{f"macro_{name}": f"macro {name.upper()}" for name in ("ic", "ad", "ar", "ado", "aro")},
-    "ado_multi": "ADO, two or more",
-    "aro_multi": "ARO, two or more",
-    "f1_of_ar_ado": "F1 of AR, ADO",
-    "f1_of_ad_aro": "F1 of AD, ARO",
-    "max_box_acc": "MaxBoxAcc",
-    "max_box_acc_v2": "MaxBoxAccV2",
-    "pxap": "PxAP",
-    "peak_iou": "peak IoU",
-    "peak_iou_threshold": "threshold of peak IoU",
-    "pointing": "pointing game",
-}
+# What tables of kind seconds show, in the place of metrics.
+COSTS = {name: Metric(name, "", lower_is_better=True) for name in ("seconds", "max_rss_gib")}
 
 
 @dataclass(frozen=True)
@@ -69,11 +41,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """cells[row][column]; `columns` are files or stages, `metrics` what is shown of each."""
+    """cells[row][column]; `columns` are files or stages, `metrics` what is shown of each.
+
+    shown: the metrics' labels, and which way is better.
+    """
 
     recipe: TableRecipe
     columns: list[str]
     metrics: list[str]
+    shown: list[Metric]
     cells: list[list[Cell]]
     notes: list[str]
 
@@ -81,8 +57,8 @@ class Table:
         """The columns' names, with the metrics where a table of figures shows several."""
         if self.recipe.kind == "seconds" or len(set(self.metrics)) == 1:
             return self.columns
-        pairs = zip(self.columns, self.metrics, strict=True)
-        return [f"{column} {LABELS.get(metric, metric)}" for column, metric in pairs]
+        pairs = zip(self.columns, self.shown, strict=True)
+        return [f"{column} {metric.label}" for column, metric in pairs]
 
 
 def make_table(spec: TableSpec) -> Table:
@@ -110,7 +86,8 @@ def _metric_table(spec: TableSpec) -> Table:
     notes = metric_notes(recipe, columns, read, [len(cell.values) for row in cells for cell in row])
     notes += unjudged_notes({row.name: row.unjudged for row in spec.rows})
     files, metrics = [c.file for c in columns], [c.metric for c in columns]
-    return Table(recipe, files, metrics, cells, notes)
+    shown = [find_metric(kind_of(c.file), c.metric) for c in columns]
+    return Table(recipe, files, metrics, shown, cells, notes)
 
 
 def _seconds_table(spec: TableSpec) -> Table:
@@ -135,24 +112,24 @@ def _seconds_table(spec: TableSpec) -> Table:
     columns = [*spec.recipe.columns, TOTAL, MEMORY]
     metrics = ["seconds"] * (len(columns) - 1) + ["max_rss_gib"]
     notes = seconds_notes(spec.recipe, [len(c.values) for row in cells for c in row[:-1]])
-    return Table(spec.recipe, columns, metrics, cells, notes)
+    return Table(spec.recipe, columns, metrics, [COSTS[m] for m in metrics], cells, notes)
 
 
-def best(cells: Sequence[Cell], metric: str) -> float | None:
+def best(cells: Sequence[Cell], metric: Metric) -> float | None:
     """The best mean of a column; None where fewer than two cells could be compared."""
     means = [cell.mean for cell in cells if cell.mean is not None]
     if len(means) < 2:
         return None
-    return min(means) if metric in LOWER_IS_BETTER else max(means)
+    return min(means) if metric.lower_is_better else max(means)
 
 
 def _evaluation(path: Path, column: Column, split: str) -> dict[str, Any]:
     evaluation = read_evaluation(path, split)
-    if kind(evaluation) != WITHOUT_MASKS.get(column.file, "masks"):
+    if kind(evaluation) != kind_of(column.file):
         found = evaluation["evaluated"]["kind"]
         raise UserError(f"{path}: evaluates {found}, the column shows {column.file}; exchange it")
     if column.metric not in (*evaluation["metrics"], "fixed_miou"):
-        known = ", ".join(m for m in column.metrics() if m in evaluation["metrics"])
+        known = ", ".join(m for m in metrics_of(column.file) if m in evaluation["metrics"])
         raise UserError(f"{path}: has no metric '{column.metric}'; take one of {known}")
     return evaluation
 

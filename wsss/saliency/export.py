@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes
 from wsss.core.files.png_folder import write_pngs
 from wsss.core.files.store import MapReader, MapRecord
 from wsss.core.maps import SALIENT, upsample
@@ -23,11 +23,7 @@ def export(maps: Sequence[Path], out: Path, *, overwrite: bool = False) -> int:
     no maps file, and for a folder that holds anything, unless `overwrite`.
     """
     with MapReader(maps) as reader:
-        if reader.header.classes != SALIENT:
-            raise UserError(
-                f"{maps[0]}: has maps of {', '.join(reader.header.classes)}; give saliency maps, "
-                "or see wsss cam export"
-            )
+        require_classes(reader, SALIENT, remedy="give saliency maps, or see wsss cam export")
         write_pngs(out, reader.ids, map(_png, reader), source=maps[0], overwrite=overwrite)
         return len(reader)
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes, require_images, require_split
 from wsss.core.files.store import ImageReader, MapReader, MapRecord
 from wsss.core.images import IGNORE, decode
 from wsss.core.maps import upsample
@@ -93,29 +94,16 @@ class HintedImages(Dataset):
     def __init__(self, images: Path, maps: Sequence[Path], transform: TrainTransform):
         self.reader, self.maps = ImageReader(images), MapReader(maps)
         self.transform = transform
-        ours, theirs = self.reader.header, self.maps.header
-        for what, here, there in (
-            ("split", ours.split, theirs.split),
-            ("classes", ", ".join(ours.classes), ", ".join(theirs.classes)),
-        ):
-            if here != there:
-                raise UserError(
-                    f"{self.maps.paths[0]}: {what} {there}, but {images} has {here}; give the CAMs "
-                    "of the same images"
-                )
-        for image_id, size in zip(self.reader.ids, self.reader.sizes, strict=True):
-            if image_id not in self.maps:
-                raise UserError(
-                    f"{self.maps.paths[0]}: no hint for image '{image_id}' of {images}; extract "
-                    "the CAMs of all images"
-                )
-            hinted_size = self.maps.sizes[self.maps.index(image_id)]
-            if hinted_size != size:
-                raise UserError(
-                    f"{self.maps.paths[0]}: '{image_id}' is of an image of {hinted_size[0]}x"
-                    f"{hinted_size[1]} pixels, in {images} it has {size[0]}x{size[1]}; extract the "
-                    "CAMs again"
-                )
+        require_split(self.maps, self.reader)
+        known = self.reader.header.classes
+        require_classes(self.maps, known, of=images, remedy="give the CAMs of the same images")
+        missing = [image_id for image_id in self.reader.ids if image_id not in self.maps]
+        if missing:
+            raise UserError(
+                f"{self.maps.paths[0]}: no hint for image '{missing[0]}' of {images}; extract the "
+                "CAMs of all images"
+            )
+        require_images(self.maps, self.reader, self.reader.ids)
 
     def __len__(self) -> int:
         return len(self.reader)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes
 from wsss.core.maps import SALIENT
 from wsss.core.random import mix
 from wsss.nn.backbones import initialise
@@ -44,11 +44,7 @@ def train_network(
     """
     torch.set_num_threads(threads)
     dataset = MaskedImages(images, masks, TrainTransform(recipe.augment, recipe.backbone))
-    if dataset.masks.header.classes != SALIENT:
-        raise UserError(
-            f"{dataset.masks.paths[0]}: masks of {', '.join(dataset.masks.header.classes)}, not of "
-            "'salient'; give the masks of wsss saliency masks"
-        )
+    require_classes(dataset.masks, SALIENT, remedy="give the masks of wsss saliency masks")
     require_size(dataset.reader, images)
     require_both_sides(dataset.masks)
     torch.manual_seed(mix(seed, "initialise"))

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes
 from wsss.core.files.store import Header, ImageReader, ImageRecord, MapWriter
 from wsss.core.images import decode
 from wsss.core.log import progress
@@ -66,11 +66,7 @@ def predict(
         return classes.cpu().numpy(), mean[classes].cpu().numpy()
 
     with ImageReader(images) as reader:
-        if reader.header.classes != trained.classes:
-            raise UserError(
-                f"{reader.paths[0]}: classes {', '.join(reader.header.classes)}, but {model} knows "
-                f"{', '.join(trained.classes)}; train it on the same data set"
-            )
+        require_classes(reader, trained.classes, of=model, remedy="train it on the same data set")
         header = Header(
             "maps",
             reader.header.split,

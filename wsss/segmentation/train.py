@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from wsss.core.errors import UserError
+from wsss.core.files.pairing import require_classes
 from wsss.core.random import mix
 from wsss.nn.backbones import initialise
 from wsss.nn.datasets import MaskedImages
@@ -42,11 +42,8 @@ def train(
     torch.set_num_threads(threads)
     dataset = MaskedImages(images, masks, TrainTransform(recipe.augment, recipe.backbone))
     classes = dataset.masks.header.classes
-    if classes != dataset.reader.header.classes:
-        raise UserError(
-            f"{dataset.masks.paths[0]}: classes {', '.join(classes)}, but {images} has "
-            f"{', '.join(dataset.reader.header.classes)}; make the masks again"
-        )
+    known = dataset.reader.header.classes
+    require_classes(dataset.masks, known, of=images, remedy="make the masks again")
     torch.manual_seed(mix(seed, "initialise"))
     network = DeepLabV3Plus(recipe.backbone, 1 + len(classes))
     initialise(network.backbone, recipe.backbone, weights)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any
 
 from wsss.core.environment import expand
 from wsss.core.errors import UserError
-from wsss.core.files.evaluation_file import CURVE_METRICS, METRICS_OF
+from wsss.core.metrics import METRICS, metrics_of
+from wsss.core.outputs import MASKS, OF_TRAIN, OUTPUTS, REFINABLE, kind_of
 from wsss.core.recipe import did_you_mean
-from wsss.report.recipe import WITHOUT_MASKS, Metric, TableRecipe
+from wsss.report.recipe import TableRecipe
 from wsss.workflow.config import STAGES, Config
 from wsss.workflow.experiment import Experiment
-from wsss.workflow.tree import EVALUATED, OF_TRAIN, REFINED, TIMED
+from wsss.workflow.tree import TIMED
 
 
 def cross_check(config: Config) -> Iterable[tuple[tuple[str, ...], str]]:
@@ -178,24 +179,22 @@ def _column_problem(config: Config, table: TableRecipe, column: str) -> str | No
             return _file_problem(config, column)
         return None if column in TIMED else f"no timed stage{did_you_mean(column, list(TIMED))}"
     shown = table.column(column)
-    if shown.file.partition(".crf-")[0] not in EVALUATED:
-        return f"nothing makes it{did_you_mean(shown.file, list(EVALUATED))}"
+    if shown.file.partition(".crf-")[0] not in OUTPUTS:
+        return f"nothing makes it{did_you_mean(shown.file, list(OUTPUTS))}"
     if shown.file in OF_TRAIN and table.split != "train":
         return "these masks are made of train only; set split: train, or leave the column out"
-    if shown.file not in WITHOUT_MASKS:
-        problem = _file_problem(config, shown.file)
-        if problem:
-            return problem
-    if shown.metric in CURVE_METRICS and shown.file == "explain":
-        return _curves_problem(config, table)
+    problem = _file_problem(config, shown.file) if kind_of(shown.file) == MASKS else None
+    if problem:
+        return problem
+    metrics = metrics_of(shown.file)
+    if shown.metric in metrics:
+        return _curves_problem(config, table) if metrics[shown.metric].needs_curves else None
     # A table's fixed_miou leaves the cells blank of files that have no threshold.
-    if shown.metric in shown.metrics() or (":" not in column and shown.metric == "fixed_miou"):
+    if ":" not in column and shown.metric == "fixed_miou":
         return None
-    metrics = list(shown.metrics())
-    elsewhere = (get_args(Metric), CURVE_METRICS, *METRICS_OF.values())
-    if any(shown.metric in listed for listed in elsewhere):
+    if any(shown.metric in listed for listed in METRICS.values()):
         return f"no '{shown.metric}' is measured of this file (known: {', '.join(metrics)})"
-    return f"no metric '{shown.metric}'{did_you_mean(shown.metric, metrics)}"
+    return f"no metric '{shown.metric}'{did_you_mean(shown.metric, list(metrics))}"
 
 
 def _curves_problem(config: Config, table: TableRecipe) -> str | None:
@@ -209,10 +208,10 @@ def _curves_problem(config: Config, table: TableRecipe) -> str | None:
 
 def _file_problem(config: Config, file: str) -> str | None:
     name, dot, preset = file.partition(".crf-")
-    if name not in EVALUATED:
-        return f"nothing makes it{did_you_mean(name, list(EVALUATED))}"
-    if dot and name not in REFINED:
-        return f"a crf refines {', '.join(REFINED)}; leave .crf-{preset} out"
+    if name not in OUTPUTS:
+        return f"nothing makes it{did_you_mean(name, list(OUTPUTS))}"
+    if dot and name not in REFINABLE:
+        return f"a crf refines {', '.join(REFINABLE)}; leave .crf-{preset} out"
     if dot and preset not in config.crf:
         return f"no crf recipe '{preset}'{did_you_mean(preset, list(config.crf))}"
     if dot:

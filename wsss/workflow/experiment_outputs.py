@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wsss.report.recipe import CLASSIFIER, THRESHOLDED
+from wsss.core.outputs import OUTPUTS, THRESHOLDED
 from wsss.workflow import tree
 from wsss.workflow.config import Config
 from wsss.workflow.experiment import Experiment
@@ -56,10 +56,10 @@ def has_masks(config: Config, experiment: Experiment, column: str, split: str) -
 
     Where train chooses a threshold, a refinement's threshold or a percentile, train's too.
     """
-    if column in (CLASSIFIER, "explain"):
-        return True  # judged by labels, and by the classifier itself
-    data = config.dataset[experiment.dataset]
     name, _, preset = column.partition(".crf-")
+    if not OUTPUTS[name].needs_masks:
+        return True
+    data = config.dataset[experiment.dataset]
     needs_train = has_curve(config, name)
     if preset:
         needs_train = config.crf[preset].threshold_on == "train"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from wsss.core.errors import UserError
+from wsss.core.outputs import OUTPUTS, THRESHOLDED
 from wsss.core.recipe import canonical_json
-from wsss.report.recipe import THRESHOLDED
 from wsss.report.spec import packed
 from wsss.workflow import tree
 from wsss.workflow.config import Config
@@ -20,14 +20,8 @@ def gallery_columns(
     """What a gallery shows next to image and ground truth: one column per file of maps or masks."""
     saliency = config.saliency.get(owner(config, experiment, "c2am").saliency)
     hints = saliency.c2am.hints if saliency and saliency.c2am else None
-    titles = {
-        "cam": "CAM",
-        "explained": experiment.explain,
-        "c2am": "C²AM-H" if hints else "C²AM",
-        "labels": "affinity labels",
-        "walk": "random walk",
-        "pseudo": "pseudo mask",
-    }
+    titles = {name: output.title for name, output in OUTPUTS.items()}
+    titles |= {"explained": experiment.explain} | ({"c2am": "C²AM-H"} if hints else {})
     columns = []
     for name, stage in tree.MAKERS.items():
         place = tree.folder(owner(config, experiment, name), seed, stage)
@@ -35,7 +29,7 @@ def gallery_columns(
             continue
         if name in tree.OF_TRAIN and split != "train":
             continue
-        column = _column(config, experiment, seed, split, name, place, titles.get(name, name))
+        column = _column(config, experiment, seed, split, name, place, titles[name])
         columns.append(column)
         if name == "cam" and hints and split == "train":
             above = {"title": "hints", "file": column["file"], "above": hints.threshold}

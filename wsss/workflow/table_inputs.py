@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from wsss.core.outputs import THRESHOLDED
 from wsss.core.recipe import canonical_json
-from wsss.report.recipe import THRESHOLDED, TableRecipe
+from wsss.report.recipe import TableRecipe
 from wsss.report.spec import packed
 from wsss.workflow import tree
 from wsss.workflow.config import Config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from wsss.report.recipe import CLASSIFIER, THRESHOLDED
+from wsss.core.outputs import CLASSIFIER, THRESHOLDED
 from wsss.workflow import tree
 from wsss.workflow.config import Config
 from wsss.workflow.experiment_outputs import eval_path, has_curve, is_evaluated, is_made, runs

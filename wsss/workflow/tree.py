@@ -4,32 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from wsss.report.recipe import THRESHOLDED as THRESHOLDED
+from wsss.core import outputs
 from wsss.workflow.experiment import Experiment
 
-# Which stage makes a file of this name; also the order of a gallery's columns.
-MAKERS = {
-    "cam": "cam",
-    "c2am": "saliency",
-    "saliency": "saliency",
-    "labels": "affinity",
-    "walk": "affinity",
-    "pseudo": "affinity",
-    "prediction": "segmentation",
-    "explained": "explain",
-}
-# What evaluations tell of: files, the CAMs with saliency as their background, image-level scores.
-EVALUATED = MAKERS | {
-    "c2am.masks": "saliency",
-    "cam+saliency": "saliency",
-    "classifier": "classifier",
-    "explain": "explain",
-    "localization": "explain",
-}
-# By a crf, as a column.
-REFINED = ("cam", "c2am", "saliency", "walk", "pseudo", "prediction", "explained")
-# Made of train only: networks learn from them.
-OF_TRAIN = ("c2am.masks", "labels")
+# Which stage makes a file, in the order of a gallery's columns.
+MAKERS = {name: output.stage for name, output in outputs.OUTPUTS.items() if output.title}
+# Which files a dense CRF takes, which are of train only, which have a threshold.
+REFINED, OF_TRAIN = outputs.REFINABLE, outputs.OF_TRAIN
+THRESHOLDED = outputs.THRESHOLDED
 # Folders of the results tree, as Snakemake writes wildcards.
 SEED = "results/{dataset}/seed{seed}"
 CAM = f"{SEED}/{{classifier}}/{{cam}}"
@@ -64,7 +46,7 @@ def evaluated(experiment: Experiment, seed: int, column: str, split: str) -> str
         place = folder(experiment, seed, "classifier")
         return place and f"{place}/model.{split}.eval.json"
     name, _, crf = column.partition(".crf-")
-    place = folder(experiment, seed, EVALUATED[name])
+    place = folder(experiment, seed, outputs.OUTPUTS[name].stage)
     if place is None or (name == "pseudo" and experiment.supervision == "ground-truth"):
         return None
     return f"{place}/{name}.{split}{f'.crf-{crf}' if crf else ''}.eval.json"

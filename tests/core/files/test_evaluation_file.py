@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from wsss.core.errors import UserError
-from wsss.core.files.evaluation_file import read_evaluation
+from wsss.core.files.evaluation_document import Threshold
+from wsss.core.files.evaluation_file import read_evaluation, to_text
 from wsss.core.files.store import Header
 from wsss.crf.recipe import CrfRecipe
 from wsss.evaluation.recipe import EvaluationRecipe
-from wsss.evaluation.record import Threshold, document, to_text
+from wsss.evaluation.record import document
 
 
 def evaluation(header: Header | None = None) -> dict:
@@ -22,7 +23,7 @@ def evaluation(header: Header | None = None) -> dict:
         classes=("background", "cat"),
         images=1,
         images_in_file=1,
-        threshold=Threshold(None, "none: masks"),
+        threshold=Threshold(value=None, how="none: masks"),
         confusion=np.array([[3, 1], [0, 4]]),
         recipe=EvaluationRecipe(),
         seed=0,

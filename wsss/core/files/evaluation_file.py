@@ -1,4 +1,4 @@
-"""Reading the JSON files that the evaluation stage writes: evaluation and report both do."""
+"""Evaluations as JSON files: four commands write them, and report and later stages read them."""
 
 from __future__ import annotations
 
@@ -9,45 +9,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from wsss.core.errors import UserError
+from wsss.core.files.evaluation_document import (
+    FORMAT,
+    VERSION,
+    Evaluation,
+    kind_of_evaluated,
+    required_keys,
+)
+from wsss.core.metrics import required_metrics
+from wsss.core.recipe import error_lines
 
-FORMAT = "wsss evaluation"
-VERSION = 1
+_KEYS = tuple(required_keys())
 
-# The figures of a file of maps, scores or masks; those of a classifier (image-level labels), of
-# explanations (what masking images by them does to the classifier), and of maps as localization.
-MASK_METRICS = (
-    *("miou", "miou_foreground", "fp", "fn", "precision", "recall", "f1", "pixel_accuracy"),
-)
-CLASSIFIER_METRICS = ("f1", "f2", "map", "precision", "recall", "micro_f1", "exact_match")
-EXPLANATION_METRICS = (
-    *("ic", "ad", "ar", "ado", "aro", "ado_multi", "aro_multi"),
-    *("macro_ic", "macro_ad", "macro_ar", "macro_ado", "macro_aro"),
-    *("f1_of_ar_ado", "f1_of_ad_aro"),
-)
-CURVE_METRICS = ("deletion", "insertion")  # of explanations whose recipe has curves
-LOCALIZATION_METRICS = (
-    *("max_box_acc", "max_box_acc_v2", "pxap", "peak_iou", "peak_iou_threshold", "pointing"),
-)
-METRICS_OF = {
-    "classifier": CLASSIFIER_METRICS,
-    "explanations": EXPLANATION_METRICS,
-    "localization": LOCALIZATION_METRICS,
-}
 
-# What a reader may take for given besides; below a null nothing is asked.
-_KEYS = (
-    *("evaluated.kind", "split", "images", "threshold.value", "threshold.how", "tta", "crf"),
-    *("tta.scales", "tta.flip", "image_labels", "commit", "recipe.predicted_ignore"),
-    *("crf.preset", "crf.steps", "fixed.threshold", "fixed.metrics.miou"),
-    *("curve.thresholds", "curve.miou", "curve.fp", "curve.fn"),
-)
+def to_text(document: Mapping[str, Any]) -> str:
+    """An evaluation (`Evaluation.document`) as the text of its file."""
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_evaluation(path: Path, split: str | None = None) -> dict[str, Any]:
-    """An evaluation; see `wsss.evaluation.record.document` for its keys.
+    """An evaluation as it stands in the file, with the keys and types of `Evaluation`.
 
-    Its metrics are those of its `evaluated.kind` in METRICS_OF, or else MASK_METRICS.
+    It has the metrics that every evaluation of its kind has (wsss/core/metrics.py).
 
     Raises UserError for any other file, an incomplete one, or one of another split than `split`.
     """
@@ -66,6 +52,11 @@ def read_evaluation(path: Path, split: str | None = None) -> dict[str, Any]:
     if missing:
         some = ", ".join([*missing[:3], *(["…"] if missing[3:] else [])])
         raise UserError(f"{path}: incomplete, without {some}; make it again")
+    try:
+        Evaluation.model_validate(read)
+    except ValidationError as error:
+        _, line = error_lines(error, Evaluation)[0]
+        raise UserError(f"{path}: {line}; make it again") from None
     if split is not None and read["split"] not in (split, None):
         raise UserError(f"{path}: is of split {read['split']}, but {split} is needed here")
     return read
@@ -100,15 +91,14 @@ def in_percent(figures: Mapping[str, float | None]) -> str:
     return ", ".join(f"{label} {value}" for label, value in shown.items())
 
 
-def kind(read: dict[str, Any]) -> str:
-    """What it evaluates: one of METRICS_OF, or "masks" for whatever ends as masks."""
+def kind(read: Mapping[str, Any]) -> str:
+    """The kind of its metrics: one of wsss/core/metrics.py."""
     evaluated = read.get("evaluated")
-    found = evaluated.get("kind") if isinstance(evaluated, dict) else None
-    return found if found in METRICS_OF else "masks"
+    return kind_of_evaluated(evaluated.get("kind") if isinstance(evaluated, dict) else None)
 
 
-def _metrics(read: dict[str, Any]) -> list[str]:
-    return [f"metrics.{name}" for name in METRICS_OF.get(kind(read), MASK_METRICS)]
+def _metrics(read: Mapping[str, Any]) -> list[str]:
+    return [f"metrics.{name}" for name in required_metrics(kind(read))]
 
 
 def _has(value: Any, keys: list[str]) -> bool:

@@ -11,16 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
 from wsss.core.errors import UserError
-from wsss.core.files.evaluation_file import (
-    FORMAT,
-    VERSION,
-    in_percent,
-    number_or_null,
-    read_evaluation,
-)
+from wsss.core.files.evaluation_document import Evaluated, Evaluation, Threshold
+from wsss.core.files.evaluation_file import in_percent, number_or_null, read_evaluation
+from wsss.core.files.pairing import require_classes, require_split
 from wsss.core.files.store import MapReader, MapRecord, MaskReader
 from wsss.core.images import IGNORE
 from wsss.core.log import progress
+from wsss.core.metrics import find_metric
 from wsss.core.software import commit
 from wsss.explain.localization.box_accuracy import DELTAS, BoxAccuracies, BoxAccuracy
 from wsss.explain.localization.boxes import (
@@ -58,15 +55,9 @@ def localize(
     where percentile_from is missing, needless, or not of train.
     """
     explained, truth = MapReader(maps), MaskReader(masks)
-    if explained.header.classes != truth.header.classes:
-        raise UserError(
-            f"{masks}: classes {', '.join(truth.header.classes)}, but {maps[0]} has "
-            f"{', '.join(explained.header.classes)}; give files of one data set"
-        )
-    if explained.header.split != truth.header.split:
-        raise UserError(
-            f"{masks}: of split {truth.header.split}, but {maps[0]} of {explained.header.split}"
-        )
+    known = explained.header.classes
+    require_classes(truth, known, of=maps[0], remedy="give files of one data set")
+    require_split(truth, explained)
     missing = [name for name in truth.ids if name not in explained]
     if missing:
         raise UserError(f"{maps[0]}: no maps of '{missing[0]}', which has a mask; explain all")
@@ -101,8 +92,7 @@ def localize(
         tried = zip(percentiles, accuracies, peaks, strict=True)
         chosen["tried"] = None if percentile_from else [_tried(*each) for each in tried]
     scored = (accuracies[best], pixels.result(), peaks[best].result(), pointing.result())
-    document = _document(recipe, explained, maps, masks, len(truth.ids), scored, seed)
-    return document | {"percentile": chosen}
+    return _document(recipe, explained, maps, masks, len(truth.ids), scored, chosen, seed)
 
 
 def _percentiles(
@@ -168,6 +158,7 @@ def _document(
     masks: Path,
     images: int,
     scored: tuple[BoxAccuracies, PrecisionRecall, IouCurves, Pointing],
+    percentile: dict[str, Any],
     seed: int | None,
 ) -> dict[str, Any]:
     about = explained.header.extra or {}
@@ -180,44 +171,43 @@ def _document(
         "peak_iou_threshold": peak.pooled.threshold,
         "pointing": pointing.mean / 100,
     }
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "evaluated": {
-            "kind": "localization",
-            "files": [str(path) for path in maps],
-            "made_by": explained.header.source(),
-        },
-        "ground_truth": str(masks),
-        "split": explained.header.split,
-        "images": images,
-        "pairs": accuracy.pairs,
-        "classes": list(explained.header.classes),
-        "threshold": {"value": None, "how": "best on this split, for each figure", "source": None},
-        "tta": about.get("tta"),
-        "crf": None,
-        "image_labels": about.get("image_labels"),
-        "seed": seed,
-        "commit": commit(),
-        "recipe": None,
-        "localization": recipe.model_dump(mode="json"),
-        "metrics": {name: number_or_null(value) for name, value in metrics.items()},
-        "thresholds": {
+    evaluation = Evaluation(
+        evaluated=Evaluated(
+            kind="localization",
+            files=[str(path) for path in maps],
+            made_by=explained.header.source(),
+        ),
+        ground_truth=str(masks),
+        split=explained.header.split,
+        images=images,
+        pairs=accuracy.pairs,
+        classes=list(explained.header.classes),
+        threshold=Threshold(value=None, how="best on this split, for each figure"),
+        tta=about.get("tta"),
+        crf=None,
+        image_labels=about.get("image_labels"),
+        seed=seed,
+        commit=commit(),
+        recipe=None,
+        localization=recipe.model_dump(mode="json"),
+        metrics={name: number_or_null(value) for name, value in metrics.items()},
+        thresholds={
             "max_box_acc": accuracy.threshold,
             "max_box_acc_v2": dict(
                 zip(map(str, DELTAS), accuracy.thresholds_v2.tolist(), strict=True)
             ),
             "peak_iou_mean": number_or_null(peak.mean.threshold),
         },
-        "peak_iou_mean": number_or_null(peak.mean.peak / 100),
-        "fixed": None,
-        "curve": None,
-    }
+        peak_iou_mean=number_or_null(peak.mean.peak / 100),
+        fixed=None,
+        curve=None,
+        percentile=percentile,
+    )
+    return evaluation.document()
 
 
 def one_line(read: dict[str, Any]) -> str:
     """The figures in %, for the log."""
-    names = {"max_box_acc": "MaxBoxAcc", "max_box_acc_v2": "MaxBoxAccV2"}
-    names |= {"pxap": "PxAP", "peak_iou": "peak IoU"}
-    values = {label: read["metrics"][key] for key, label in names.items()}
+    names = ("max_box_acc", "max_box_acc_v2", "pxap", "peak_iou")
+    values = {find_metric("localization", name).label: read["metrics"][name] for name in names}
     return f"{in_percent(values)} over {read['pairs']} objects' classes"

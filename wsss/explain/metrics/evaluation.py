@@ -17,12 +17,14 @@ from wsss.attribution.classifier import Classifier
 from wsss.attribution.maps import resize
 from wsss.attribution.recipe import AnyExplanation
 from wsss.core.errors import UserError
-from wsss.core.files.evaluation_file import FORMAT, VERSION, in_percent, number_or_null
+from wsss.core.files.evaluation_document import Evaluated, Evaluation, Threshold
+from wsss.core.files.evaluation_file import in_percent, number_or_null
+from wsss.core.files.pairing import require_classes
 from wsss.core.files.store import ImageReader, MapReader
 from wsss.core.log import progress
 from wsss.core.recipe import parse_json
 from wsss.core.software import commit
-from wsss.explain.extraction import network_input, require_classes
+from wsss.explain.extraction import network_input
 from wsss.explain.metrics.aggregate import AREAS, SHORT, aggregate, figures
 from wsss.explain.metrics.deletion_insertion import area, deletion, insertion, rise_blur
 from wsss.explain.metrics.per_detection import Probabilities, per_detection
@@ -52,9 +54,13 @@ def mask_and_score(
     trained = load_cam_network(model)
     classifier = Classifier.of_cam_network(ready(trained.network))
     explained, reader = MapReader(maps), ImageReader(images)
-    require_classes(reader, trained, model)
-    if explained.header.classes != trained.classes:
-        raise UserError(f"{maps[0]}: its classes are not those of {model}; explain that model")
+    require_classes(
+        reader,
+        trained.classes,
+        of=model,
+        remedy="give images of the data set it was trained on",
+    )
+    require_classes(explained, trained.classes, of=model, remedy="explain that model")
     made = _recipe_of(explained)
     missing = [name for name in explained.ids if name not in reader.ids]
     if missing:
@@ -101,10 +107,10 @@ def mask_and_score(
             found.append(rows)
     rows = pd.concat(found, ignore_index=True)
     rows["class"] += 1
-    document = _document(rows, explained, maps, trained.seed)
+    mean_curves = None
     if recipe.curves is not None:
-        document |= {"curves": recipe.curves.model_dump(mode="json") | _mean(curves)}
-    return rows, document
+        mean_curves = recipe.curves.model_dump(mode="json") | _mean(curves)
+    return rows, _document(rows, explained, maps, trained.seed, mean_curves)
 
 
 def _recipe_of(explained: MapReader) -> AnyExplanation:
@@ -142,35 +148,39 @@ def _mean(curves: list[dict[str, np.ndarray]]) -> dict[str, list[float] | None]:
 
 
 def _document(
-    rows: pd.DataFrame, explained: MapReader, maps: Sequence[Path], seed: int
+    rows: pd.DataFrame,
+    explained: MapReader,
+    maps: Sequence[Path],
+    seed: int,
+    curves: dict[str, Any] | None,
 ) -> dict[str, Any]:
     about = explained.header.extra or {}
     table = aggregate(rows) / 100
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "evaluated": {
-            "kind": "explanations",
-            "files": [str(path) for path in maps],
-            "made_by": explained.header.source(),
-        },
-        "ground_truth": "the classifier's own detections",
-        "split": explained.header.split,
-        "images": len(explained),
-        "detections": len(rows),
-        "classes": list(explained.header.classes),
-        "threshold": {"value": None, "how": "none: soft maps", "source": None},
-        "tta": about.get("tta"),
-        "crf": None,
-        "image_labels": about.get("image_labels"),
-        "seed": seed,
-        "commit": commit(),
-        "recipe": None,
-        "metrics": {name: number_or_null(value) for name, value in figures(rows).items()},
-        "every": json.loads(table.to_json(orient="index", double_precision=15)),
-        "fixed": None,
-        "curve": None,
-    }
+    evaluation = Evaluation(
+        evaluated=Evaluated(
+            kind="explanations",
+            files=[str(path) for path in maps],
+            made_by=explained.header.source(),
+        ),
+        ground_truth="the classifier's own detections",
+        split=explained.header.split,
+        images=len(explained),
+        detections=len(rows),
+        classes=list(explained.header.classes),
+        threshold=Threshold(value=None, how="none: soft maps"),
+        tta=about.get("tta"),
+        crf=None,
+        image_labels=about.get("image_labels"),
+        seed=seed,
+        commit=commit(),
+        recipe=None,
+        metrics={name: number_or_null(value) for name, value in figures(rows).items()},
+        every=json.loads(table.to_json(orient="index", double_precision=15)),
+        fixed=None,
+        curve=None,
+        **({} if curves is None else {"curves": curves}),
+    )
+    return evaluation.document()
 
 
 def one_line(read: dict[str, Any]) -> str:
