@@ -36,8 +36,6 @@ import yaml
 
 from wsss.core.configfile import read_yaml
 from wsss.core.files.run_card_file import read_card
-from wsss.data.layout import find_layout
-from wsss.data.recipe import ToyData
 from wsss.workflow.loading import parse
 
 ROOT = Path(__file__).parents[1]
@@ -149,10 +147,11 @@ def images_of(study: str) -> Callable[[Job], int]:
     datasets = parse(read_yaml(Path(study)), [study]).dataset
 
     def images(job: Job) -> int:
-        recipe = datasets[job.dataset]
-        if isinstance(recipe, ToyData):
-            return getattr(recipe, job.split)
-        return len(find_layout(recipe).lists[job.split].read_text().split())
+        dataset = datasets[job.dataset]
+        count = dataset.image_count(job.split)
+        if count is None:
+            raise SystemExit(f"{job.dataset}: no list of its {job.split} images")
+        return count
 
     return images
 

@@ -1,16 +1,25 @@
 """The examples of docs/extending.md do what the page says."""
 
+import json
 import re
 from pathlib import Path
+from typing import Annotated
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from pydantic import Field
 from torch import nn
 
 from wsss.attribution.classifier import Classifier
 from wsss.attribution.smooth import smooth
 from wsss.attribution.tta import tta
 from wsss.classifier.outcome import Outcome
+from wsss.core.errors import UserError
+from wsss.core.files.store import ImageReader, MaskReader
+from wsss.core.recipe import parse_json
+from wsss.data import ToyData, find_problems, prepare_images, prepare_masks, preview
 from wsss.nn.cam_network import CamNetwork
 from wsss.nn.head_recipe import Head
 from wsss.nn.recipe import Backbone
@@ -71,6 +80,48 @@ def test_an_explaining_method():
     assert smoothed.maps.shape == expected.shape
     averaged = tta(method, (1.0,), flip=True)(classifier, x, chosen)
     assert averaged.maps.shape == expected.shape
+
+
+def test_a_data_set(tmp_path):
+    kind = example("A data set")["PartsData"]
+    rng = np.random.default_rng(0)
+    for folder in ("photos", "masks"):
+        (tmp_path / folder).mkdir()
+    labels = {"a": ["nut"], "b": ["bolt"], "c": ["nut", "bolt"]}
+    for name in labels:
+        image = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+        image.save(tmp_path / "photos" / f"{name}.jpg")
+    mask = np.arange(48, dtype=np.uint8).reshape(6, 8) // 16
+    Image.fromarray(mask).save(tmp_path / "masks" / "c.png")
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    (tmp_path / "training.txt").write_text("a\nb\n")
+    (tmp_path / "validation.txt").write_text("c\n")
+
+    union = Annotated[ToyData | kind, Field(discriminator="kind")]
+    text = json.dumps({"kind": "parts", "root": str(tmp_path)})
+    recipe = parse_json(text, union)
+    assert isinstance(recipe, kind)
+    # What the workflow asks.
+    assert recipe.image_count("train") == 2
+    lists = [str(tmp_path / name) for name in ("validation.txt", "labels.json")]
+    assert recipe.source_files("val") == lists
+    assert recipe.source_files("val", "evaluation") == lists[:1]
+    # What the commands do.
+    assert [p.kind for p in find_problems(recipe)] == []
+    images, masks = tmp_path / "val.h5", tmp_path / "val.masks.h5"
+    assert prepare_images(recipe, "val", images) == 1
+    assert prepare_masks(recipe, "val", "evaluation", images, masks) == 1
+    with ImageReader(images) as reader:
+        assert reader.header.classes == ("nut", "bolt")
+        np.testing.assert_array_equal(reader.labels, [[1, 1]])
+    with MaskReader(masks) as reader:
+        np.testing.assert_array_equal(reader["c"], mask)
+    preview(recipe, "val", 4, tmp_path / "sheet.png")
+    # A mistake in the files is found as in any other kind.
+    (tmp_path / "validation.txt").write_text("c\na\n")
+    assert "overlapping splits" in {p.kind for p in find_problems(recipe)}
+    with pytest.raises(UserError, match="overlapping splits"):
+        prepare_images(recipe, "val", images)
 
 
 def test_a_saliency_network():

@@ -121,11 +121,11 @@ def test_preview_shows_images_beside_their_masks(kind, voc, folder_recipe, tmp_p
 
 
 def test_preview_spreads_over_the_split():
-    from wsss.data.preview_sheet import _spread
+    from wsss.data.kind import spread
 
-    assert _spread(10, 4) == [0, 2, 5, 7]
-    assert _spread(3, 16) == [0, 1, 2]
-    assert _spread(0, 4) == []
+    assert spread(10, 4) == [0, 2, 5, 7]
+    assert spread(3, 16) == [0, 1, 2]
+    assert spread(0, 4) == []
 
 
 def test_help_has_an_example_for_every_command():

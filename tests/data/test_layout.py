@@ -3,12 +3,12 @@ import json
 import pytest
 
 from wsss.core.errors import UserError
-from wsss.data.layout import image_count, source_files
-from wsss.data.recipe import parse
+from wsss.core.recipe import parse_json
+from wsss.data.recipe import DataRecipe
 
 
 def sources(split, purpose=None, **fields):
-    return source_files(parse(json.dumps(fields)), split, purpose)
+    return parse_json(json.dumps(fields), DataRecipe).source_files(split, purpose)
 
 
 def test_sources_of_generated_scenes():
@@ -53,8 +53,8 @@ def test_a_missing_source_is_left_to_the_job_that_tells_it(folder, folder_recipe
 def test_images_are_counted_by_the_list(folder, folder_recipe):
     (folder / "train.txt").write_text("a\n\nb.jpg\nc\n")
     (folder / "val.txt").unlink()
-    recipe = parse(json.dumps(folder_recipe))
-    assert image_count(recipe, "train") == 3
-    assert image_count(recipe, "val") is None
-    generated = parse(json.dumps({"kind": "toy", "train": 5, "val": 2}))
-    assert (image_count(generated, "train"), image_count(generated, "val")) == (5, 2)
+    recipe = parse_json(json.dumps(folder_recipe), DataRecipe)
+    assert recipe.image_count("train") == 3
+    assert recipe.image_count("val") is None
+    generated = parse_json(json.dumps({"kind": "toy", "train": 5, "val": 2}), DataRecipe)
+    assert (generated.image_count("train"), generated.image_count("val")) == (5, 2)

@@ -5,18 +5,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsss.core.digest import closure
 from wsss.core.errors import UserError
 from wsss.core.files.store import ImageReader, MaskReader
 from wsss.core.images import decode, palette_png
+from wsss.core.recipe import parse_json
 from wsss.data.prepare import prepare_images, prepare_masks
-from wsss.data.recipe import parse
+from wsss.data.recipe import DataRecipe
 from wsss.data.toy.scene import generate
 
 PRESENT = ["cat", "dog", "person"]  # the classes of the small devkit's train images
 
 
 def recipe_of(**fields):
-    return parse(json.dumps(fields))
+    return parse_json(json.dumps(fields), DataRecipe)
 
 
 @pytest.fixture
@@ -281,3 +283,11 @@ def test_ids_with_blanks_name_their_own_image(tmp_path, folder, folder_recipe, j
 def test_no_root():
     with pytest.raises(UserError, match="root: no folder '/nowhere/at/all'"):
         prepare_images(recipe_of(kind="voc", root="/nowhere/at/all"), "train", "t.h5")
+
+
+def test_the_code_digest_covers_how_each_kind_is_read():
+    """The kinds read inside their methods: their imports must count all the same."""
+    code = closure("wsss.data.prepare")
+    reading = {"toy.scene", "toy.textures", "listing", "labels", "npy_labels", "mask_files"}
+    assert {f"wsss.data.{module}" for module in reading} <= code
+    assert "wsss.data.layout_checks" in code and "wsss.data.preview_sheet" not in code

@@ -5,13 +5,14 @@ import sys
 import pytest
 
 from wsss.core.errors import UserError
-from wsss.data.recipe import VOC_CLASSES, FolderData, ToyData, VocData, parse
+from wsss.core.recipe import parse_json
+from wsss.data.recipe import VOC_CLASSES, DataRecipe, FolderData, ToyData, VocData
 
 
 def error_of(recipe: dict | str) -> str:
     text = recipe if isinstance(recipe, str) else json.dumps(recipe)
     with pytest.raises(UserError) as caught:
-        parse(text)
+        parse_json(text, DataRecipe)
     return str(caught.value)
 
 
@@ -21,24 +22,24 @@ def test_kind_chooses_the_recipe_and_json_comes_back():
         ('{"kind": "voc", "root": "/x", "classes": ["dog", "cat"]}', VocData),
         ('{"kind": "folder", "root": "x", "classes": ["nut"]}', FolderData),
     ):
-        recipe = parse(text)
+        recipe = parse_json(text, DataRecipe)
         assert type(recipe) is kind
-        assert parse(recipe.to_json()) == recipe
+        assert parse_json(recipe.to_json(), DataRecipe) == recipe
 
 
 def test_class_names_in_the_order_given():
-    assert parse('{"kind": "voc", "root": "x"}').class_names == VOC_CLASSES
+    assert parse_json('{"kind": "voc", "root": "x"}', DataRecipe).class_names == VOC_CLASSES
     assert len(VOC_CLASSES) == 20
-    subset = parse('{"kind": "voc", "root": "x", "classes": ["dog", "cat"]}')
+    subset = parse_json('{"kind": "voc", "root": "x", "classes": ["dog", "cat"]}', DataRecipe)
     assert subset.class_names == ("dog", "cat")
-    assert len(set(parse('{"kind": "toy", "classes": 8}').class_names)) == 8
+    assert len(set(parse_json('{"kind": "toy", "classes": 8}', DataRecipe).class_names)) == 8
 
 
 def test_variables_stay_unexpanded_in_the_recipe(monkeypatch):
     monkeypatch.setenv("SOMEWHERE", "/data")
     assert (
         '"root":"${SOMEWHERE}/voc"'
-        in parse('{"kind": "voc", "root": "${SOMEWHERE}/voc"}').to_json()
+        in parse_json('{"kind": "voc", "root": "${SOMEWHERE}/voc"}', DataRecipe).to_json()
     )
 
 
@@ -61,7 +62,7 @@ VOC = {"kind": "voc", "root": "nowhere"}
     ],
 )
 def test_masks_are_known_without_reading_a_file(recipe, evaluated, supervised):
-    data = parse(json.dumps(recipe))
+    data = parse_json(json.dumps(recipe), DataRecipe)
     splits = ("train", "val")
     assert [s for s in splits if data.masks_for(s, "evaluation")] == evaluated.split()
     assert data.masks_for("train", "supervision") is supervised
@@ -72,8 +73,11 @@ def test_masks_are_known_without_reading_a_file(recipe, evaluated, supervised):
     ("recipe", "message"),
     [
         ("{", "--recipe: "),
-        ({}, "--recipe: kind: missing; give one of toy, voc, folder"),
-        ({"kind": "vok"}, "--recipe: kind: 'vok' is no kind of data (did you mean 'voc'?)"),
+        ({}, "--recipe: kind: missing; give toy or voc or folder"),
+        (
+            {"kind": "vok"},
+            "--recipe: kind: 'vok' is none of toy, voc, folder (did you mean 'voc'?)",
+        ),
         ({"kind": "toy", "sede": 3}, "--recipe: sede: unknown key (did you mean 'seed'?)"),
         ({"kind": "toy", "scale_min": 0.9}, "scale_min 0.9 is above scale_max"),
         ({"kind": "voc"}, "--recipe: root: missing; give it a value"),
@@ -98,7 +102,7 @@ def test_two_mistakes_are_two_lines():
 def test_public_names_of_the_package():
     import wsss.data
 
-    assert {"ToyData", "VocData", "FolderData", "parse", "generate"} <= set(wsss.data.__all__)
+    assert {"ToyData", "VocData", "FolderData", "Data", "generate"} <= set(wsss.data.__all__)
     assert all(getattr(wsss.data, name) is not None for name in wsss.data.__all__)
 
 

@@ -4,12 +4,13 @@ import numpy as np
 from PIL import Image
 
 from wsss.core.images import palette_png
-from wsss.data.recipe import parse
+from wsss.core.recipe import parse_json
+from wsss.data.recipe import DataRecipe
 from wsss.data.validate import find_problems
 
 
 def found(**fields) -> dict[tuple[str, str], tuple[int, tuple[str, ...]]]:
-    problems = find_problems(parse(json.dumps(fields)))
+    problems = find_problems(parse_json(json.dumps(fields), DataRecipe))
     return {(p.where, p.kind): (p.count, p.examples) for p in problems}
 
 
@@ -67,14 +68,14 @@ def test_everything_at_once(folder, folder_recipe, halves):
 
 def test_severity(folder, folder_recipe, halves):
     write_mask(folder, "p2", halves(1, 0))
-    problems = find_problems(parse(json.dumps(folder_recipe)))
+    problems = find_problems(parse_json(json.dumps(folder_recipe), DataRecipe))
     assert [(p.kind, p.severity) for p in problems] == [
         ("in the labels, not in the mask", "warning")
     ]
-    (problem,) = find_problems(parse(json.dumps(folder_recipe)), strict=True)
+    (problem,) = find_problems(parse_json(json.dumps(folder_recipe), DataRecipe), strict=True)
     assert problem.severity == "error"
     (folder / "images" / "p0.jpg").unlink()
-    problems = find_problems(parse(json.dumps(folder_recipe)))
+    problems = find_problems(parse_json(json.dumps(folder_recipe), DataRecipe))
     assert [p.severity for p in problems] == sorted(p.severity for p in problems)
     assert problems[0].kind == "missing image" and problems[0].severity == "error"
 
@@ -84,11 +85,13 @@ def test_a_class_that_the_labels_lack_is_an_error_in_a_folder_and_a_warning_in_v
 ):
     kind = "in the mask, not in the labels"
     write_mask(folder, "p0", halves(1, 2))
-    (problem,) = find_problems(parse(json.dumps(folder_recipe)))
+    (problem,) = find_problems(parse_json(json.dumps(folder_recipe), DataRecipe))
     assert (problem.kind, problem.severity) == (kind, "error")
     (voc / "SegmentationClassAug" / "2007_000001.png").write_bytes(palette_png(halves(8, 12)))
     recipe = {"kind": "voc", "root": str(voc), "classes": ["cat", "dog", "person"]}
-    severities = {p.kind: p.severity for p in find_problems(parse(json.dumps(recipe)))}
+    severities = {
+        p.kind: p.severity for p in find_problems(parse_json(json.dumps(recipe), DataRecipe))
+    }
     assert severities[kind] == "warning"
 
 
@@ -132,7 +135,7 @@ def test_masks_of_ids_without_labels_or_image_are_checked_too(folder, folder_rec
 
 def test_a_folder_of_masks_that_the_recipe_leaves_out_is_told(folder, folder_recipe):
     recipe = folder_recipe | {"masks": None, "train_masks_list": None}
-    (problem,) = find_problems(parse(json.dumps(recipe)))
+    (problem,) = find_problems(parse_json(json.dumps(recipe), DataRecipe))
     assert (problem.kind, problem.severity) == ("masks not used", "warning")
     for path in (folder / "masks").iterdir():
         path.unlink()
@@ -141,7 +144,7 @@ def test_a_folder_of_masks_that_the_recipe_leaves_out_is_told(folder, folder_rec
 
 def test_lists_of_masks_name_ids_of_their_split_once(voc, folder, folder_recipe):
     (folder / "train_masks.txt").write_text("p0\np1\np1\nq0\nghost\n")
-    problems = find_problems(parse(json.dumps(folder_recipe)))
+    problems = find_problems(parse_json(json.dumps(folder_recipe), DataRecipe))
     where = "train evaluation and supervision masks"
     assert [(p.kind, p.where, p.severity, p.examples) for p in problems] == [
         ("duplicate id", where, "error", ("p1: twice in train_masks.txt",)),
@@ -157,7 +160,7 @@ def test_lists_of_masks_name_ids_of_their_split_once(voc, folder, folder_recipe)
     ]
     (voc / "ImageSets" / "Segmentation" / "train_aug.txt").write_text("2007_000001\n2007_000003\n")
     recipe = {"kind": "voc", "root": str(voc), "classes": ["cat", "person"]}
-    problems = find_problems(parse(json.dumps(recipe)))
+    problems = find_problems(parse_json(json.dumps(recipe), DataRecipe))
     assert [(p.severity, p.examples) for p in problems if p.kind == "id outside the split"] == [
         ("warning", ("2007_000002: in train.txt, not in train_aug.txt",))
     ]
@@ -231,7 +234,7 @@ def test_classes_without_images(folder, folder_recipe):
 def test_examples_are_limited_and_counts_are_not(folder, folder_recipe):
     for path in (folder / "masks").iterdir():
         path.unlink()
-    (problem, _) = find_problems(parse(json.dumps(folder_recipe)), examples=2)
+    (problem, _) = find_problems(parse_json(json.dumps(folder_recipe), DataRecipe), examples=2)
     assert problem.count == 3 and len(problem.examples) == 2
 
 
@@ -242,7 +245,9 @@ def test_subset_says_nothing_of_classes_that_are_not_chosen(voc):
 
 
 def test_toy_missing_labels_are_disagreements():
-    recipe = parse(json.dumps({"kind": "toy", "train": 30, "val": 5, "missing_labels": 0.5}))
+    recipe = parse_json(
+        json.dumps({"kind": "toy", "train": 30, "val": 5, "missing_labels": 0.5}), DataRecipe
+    )
     problems = find_problems(recipe)
     kinds = {(p.where, p.kind) for p in problems if p.severity == "warning"}
     assert ("train masks", "in the mask, not in the labels") in kinds

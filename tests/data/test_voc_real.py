@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from wsss.core.files.store import ImageReader, MaskReader
+from wsss.core.recipe import parse_json
 from wsss.data.prepare import prepare_images, prepare_masks
-from wsss.data.recipe import parse
+from wsss.data.recipe import DataRecipe
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("VOC12_ANIMALS"),
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_val_of_six_animals(tmp_path):
-    recipe = parse(
+    recipe = parse_json(
         json.dumps(
             {
                 "kind": "voc",
@@ -25,7 +26,8 @@ def test_val_of_six_animals(tmp_path):
                 "labels": "image_labels.csv",
                 "classes": ["cat", "cow", "dog", "horse", "person", "sheep"],
             }
-        )
+        ),
+        DataRecipe,
     )
     assert prepare_images(recipe, "val", tmp_path / "v.h5", workers=2) == 223
     truth = tmp_path / "m.h5"

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "prepare": ["prepare_images", "prepare_masks"],
         "preview_sheet": ["preview"],
         "problems": ["Problem"],
-        "recipe": ["DataRecipe", "FolderData", "ToyData", "VocData", "parse"],
+        "recipe": ["Data", "DataRecipe", "FolderData", "ToyData", "VocData"],
         "toy.scene": ["Scene", "generate"],
         "validate": ["find_problems"],
     },

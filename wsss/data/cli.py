@@ -11,7 +11,7 @@ import typer
 from wsss.core.files.run_card_file import run_card
 from wsss.core.log import log
 from wsss.core.options import OutOption, RecipeOption, WorkersOption
-from wsss.core.recipe import canonical_json
+from wsss.core.recipe import canonical_json, parse_json
 
 app = typer.Typer(no_args_is_help=True, help="Images and ground truth into the store, and checks.")
 
@@ -24,10 +24,10 @@ def images(
     recipe: RecipeOption, split: SplitOption, out: OutOption, workers: WorkersOption = 1
 ) -> None:
     """Write the images of a split, with ids, sizes and image-level labels."""
-    from wsss.data.recipe import parse
+    from wsss.data.recipe import DataRecipe
 
     started = time.monotonic()
-    data = parse(recipe)
+    data = parse_json(recipe, DataRecipe)
 
     from wsss.data.prepare import prepare_images
 
@@ -52,10 +52,10 @@ def masks(
     workers: WorkersOption = 1,
 ) -> None:
     """Write the ground-truth masks of a split's images."""
-    from wsss.data.recipe import parse
+    from wsss.data.recipe import DataRecipe
 
     started = time.monotonic()
-    data = parse(recipe)
+    data = parse_json(recipe, DataRecipe)
 
     from wsss.data.prepare import prepare_masks
 
@@ -81,13 +81,13 @@ def validate(
 ) -> None:
     """Report every problem of a data set at once; the exit status is 1 if there is any error."""
     from wsss.core.configfile import read_recipe
-    from wsss.data.recipe import parse
+    from wsss.data.recipe import DataRecipe
 
     if (recipe is None) == (dataset is None) or (dataset is None) != (not configfile):
         raise typer.BadParameter("give --recipe, or --configfile and --dataset")
     if dataset is not None:
         recipe = canonical_json(read_recipe(configfile or [], "dataset", dataset))
-    data = parse(recipe or "")
+    data = parse_json(recipe or "", DataRecipe)
 
     from wsss.data.validate import find_problems
 
@@ -133,10 +133,10 @@ def preview(
     count: Annotated[int, typer.Option("--count", min=1, help="Number of images.")] = 16,
 ) -> None:
     """Draw a contact sheet: images of a split, each next to its mask."""
-    from wsss.data.recipe import parse
+    from wsss.data.recipe import DataRecipe
 
     started = time.monotonic()
-    data = parse(recipe)
+    data = parse_json(recipe, DataRecipe)
 
     from wsss.data.preview_sheet import preview
 

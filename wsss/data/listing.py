@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import UInt8
 
 from wsss.core.errors import UserError
 from wsss.core.files.id_list import SUFFIXES, read_list
 from wsss.core.recipe import did_you_mean
+from wsss.data.kind import Split
 from wsss.data.labels import read_labels, read_xml
 from wsss.data.layout import Layout
 from wsss.data.problems import Findings
-from wsss.data.recipe import Split
 
 LabelsOf = Callable[[str], tuple[str, ...] | None]
 
@@ -48,7 +48,7 @@ def open_labels(layout: Layout, findings: Findings) -> LabelsOf:
         path = layout.labels / f"{image_id}.xml"
         if not path.is_file():
             raise KeyError(image_id)
-        return read_xml(path, layout.recipe.difficult)
+        return read_xml(path, layout.difficult)
 
     return names
 
@@ -72,7 +72,7 @@ def read_listing(layout: Layout, split: Split, labels: LabelsOf, findings: Findi
 
     Raises UserError if the list itself or the folder of images cannot be read.
     """
-    classes, known = layout.recipe.class_names, set(layout.known)
+    classes, known = layout.classes, set(layout.known)
     files = image_files(layout.images)
     listed = read_list(layout.lists[split])
     if not listed:
@@ -105,7 +105,7 @@ def read_listing(layout: Layout, split: Split, labels: LabelsOf, findings: Findi
                 near = did_you_mean(word, list(layout.known))
                 findings.add("unknown class", split, f"{name}: '{word}'{near}")
         row = np.array([c in found for c in classes], np.uint8)
-        if split == "train" and not row.any() and not layout.recipe.keep_unlabelled:
+        if split == "train" and not row.any() and not layout.keep_unlabelled:
             unlabelled += 1
         elif len(paths) == 1:
             ids.append(name)
@@ -135,16 +135,3 @@ def check_overlap(train: Iterable[str], val: Iterable[str], findings: Findings) 
     """Report the ids that stand in the lists of both splits."""
     for name in sorted(set(train) & set(val)):
         findings.add("overlapping splits", "train and val", name)
-
-
-def check_positives(
-    positives: Integer[np.ndarray, " c"],
-    classes: tuple[str, ...],
-    split: Split,
-    findings: Findings,
-) -> None:
-    """Report classes that no image of the split is labelled with; positives: images of each."""
-    kind = "class without images" if split == "train" else "no image to evaluate"
-    for name, count in zip(classes, positives, strict=True):
-        if count == 0:
-            findings.add(kind, split, name)

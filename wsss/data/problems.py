@@ -8,6 +8,8 @@ from typing import Literal
 
 from wsss.core.errors import UserError
 
+Finding = tuple[str, str, str]  # kind, where, what
+
 # Kind → what to do about it. Only errors stop `prepare_images` and `prepare_masks`.
 ERRORS = {
     "missing file": "correct the recipe, or put the file there",
@@ -95,3 +97,8 @@ class Findings:
         ]
         if lines:
             raise UserError("\n".join(lines))
+
+
+def size_mismatch(name: str, mask: tuple[int, ...], image: tuple[int, int]) -> str:
+    """The line about a mask that does not fit its image; sizes are (H, W)."""
+    return f"{name}: mask {mask[0]}×{mask[1]}, image {image[0]}×{image[1]} (height × width)"

@@ -11,7 +11,6 @@ from typing import Any
 
 from wsss.core import environment
 from wsss.core.errors import UserError
-from wsss.data.layout import source_files
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.workflow import tree
 from wsss.workflow.config import Config
@@ -148,8 +147,8 @@ def data_sources(config: Config, wildcards: Wildcards) -> Files:
     data = recipe_of(config, wildcards, "dataset")
     purpose = wildcards.get("purpose")
     try:
-        return source_files(
-            data, wildcards["split"], "evaluation" if purpose == "masks" else purpose
+        return data.source_files(
+            wildcards["split"], "evaluation" if purpose == "masks" else purpose
         )
     except UserError:
         return []  # the job reports it in one line, Snakemake would print a traceback

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wsss.data.layout import image_count
 from wsss.workflow.config import Config
 
 USUAL = 10_000  # images for which the rules state their minutes
@@ -40,5 +39,5 @@ class Minutes:
     def _images(self, dataset: str, split: str) -> int:
         if (dataset, split) not in self._counts:
             recipe = self.config.dataset.get(dataset)
-            self._counts[dataset, split] = (recipe and image_count(recipe, split)) or USUAL
+            self._counts[dataset, split] = (recipe and recipe.image_count(split)) or USUAL
         return self._counts[dataset, split]

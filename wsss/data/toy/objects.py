@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from wsss.data.recipe import ToyData
+from wsss.data.toy.knobs import Knobs
 
 # Coats run from dark brown over rust and tan to cream: every class may have any of them.
 _COATS = np.array([(52, 40, 36), (128, 70, 42), (190, 142, 92), (238, 222, 196)], dtype=float)
@@ -123,7 +123,7 @@ def paint_object(
     inside: tuple[slice, slice],
     name: str,
     behind: Float64[np.ndarray, " 3"],
-    recipe: ToyData,
+    knobs: Knobs,
 ) -> Float64[np.ndarray, "pixels 3"]:
     """Colours (RGB in about 0..255) of the pixels of an object of class `name`.
 
@@ -134,8 +134,8 @@ def paint_object(
     u, v, mark, p, q = (
         field[inside][covered] for field in (shape.u, shape.v, shape.mark, *shape.disc)
     )
-    index = recipe.class_names.index(name)
-    own = 1 - recipe.shared_body
+    index = knobs.class_names.index(name)
+    own = 1 - knobs.shared_body
     coat = (1 - own) * _coat(rng, behind) + own * _TINTS[index]
     phase = rng.uniform(0, 2 * np.pi, 3)
     # Blotches of random direction are common to all classes, stripes are a class's own.
@@ -152,7 +152,7 @@ def paint_object(
     first, second = _MARKS[index]
     drawn = np.where(_mark(name, p, q)[:, None], first, second) + light[:, None] / 2
     # Where the mark stands out of the body there is coat below it: a faint mark is still body.
-    opacity = recipe.part_strength * mark[:, None]
+    opacity = knobs.part_strength * mark[:, None]
     return colour + opacity * (drawn - colour)
 
 

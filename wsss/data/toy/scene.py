@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
 from wsss.core.random import generator
-from wsss.data.recipe import Split, ToyData
+from wsss.data.kind import Split
+from wsss.data.toy.knobs import Knobs
 from wsss.data.toy.objects import Pose, outline, paint_object
 from wsss.data.toy.textures import GROUNDS, paint_ground, smooth_noise
 
@@ -35,31 +36,31 @@ class Scene:
     labels: UInt8[np.ndarray, " c"]
 
 
-def generate(recipe: ToyData, split: Split, index: int) -> Scene:
+def generate(knobs: Knobs, split: Split, index: int) -> Scene:
     """Scene `index` (from 0) of a split; the same arguments give the same bytes."""
-    seed = (recipe.seed, "toy", split, index)
-    present = _classes(recipe, generator(*seed, "classes"))
+    seed = (knobs.seed, "toy", split, index)
+    present = _classes(knobs, generator(*seed, "classes"))
     sites = _sites(generator(*seed, "sites"), len(present) + 1)
-    image = _background(recipe, generator(*seed, "background"), present, sites)
-    instances, classes = _place(recipe, seed, present, sites, image)
+    image = _background(knobs, generator(*seed, "background"), present, sites)
+    instances, classes = _place(knobs, seed, present, sites, image)
     mask = np.concatenate([[0], classes]).astype(np.uint8)[instances]
-    labels = np.zeros(recipe.classes, np.uint8)
+    labels = np.zeros(knobs.classes, np.uint8)
     labels[np.unique(classes) - 1] = 1
     if split == "train":
-        kept = generator(*seed, "labels").uniform(size=recipe.classes) >= recipe.missing_labels
+        kept = generator(*seed, "labels").uniform(size=knobs.classes) >= knobs.missing_labels
         labels *= kept
     finished = _photograph(generator(*seed, "camera"), image)
     return Scene(finished, mask, instances, classes, _boxes(instances, len(classes)), labels)
 
 
-def _classes(recipe: ToyData, rng: np.random.Generator) -> list[int]:
+def _classes(knobs: Knobs, rng: np.random.Generator) -> list[int]:
     """Indices of the classes that the scene shall hold, the first drawn by the long tail."""
-    weights = (1 - recipe.long_tail) ** (np.arange(recipe.classes) / (recipe.classes - 1))
-    first, other = rng.choice(recipe.classes, 2, p=weights / weights.sum())
+    weights = (1 - knobs.long_tail) ** (np.arange(knobs.classes) / (knobs.classes - 1))
+    first, other = rng.choice(knobs.classes, 2, p=weights / weights.sum())
     together, company = rng.uniform(size=2)
     present = [int(first)]
     partner = present[0] ^ 1
-    if together < recipe.co_occurrence and partner < recipe.classes:
+    if together < knobs.co_occurrence and partner < knobs.classes:
         present.append(partner)
     if company < _COMPANY and other not in present:
         present.append(int(other))
@@ -74,11 +75,11 @@ def _sites(rng: np.random.Generator, count: int) -> Float64[np.ndarray, "count 2
 
 
 def _background(
-    recipe: ToyData, rng: np.random.Generator, present: list[int], sites: np.ndarray
+    knobs: Knobs, rng: np.random.Generator, present: list[int], sites: np.ndarray
 ) -> Float64[np.ndarray, "size size 3"]:
     """Grounds with wavy borders: one a class, around its site, and one that belongs to none."""
-    size = recipe.size
-    at_home = rng.uniform(size=len(sites)) < recipe.background_bias
+    size = knobs.size
+    at_home = rng.uniform(size=len(sites)) < knobs.background_bias
     drawn = rng.integers(0, len(GROUNDS), len(sites))
     kinds = [c if home else g for c, home, g in zip(present, at_home, drawn, strict=False)]
     kinds.append(int(drawn[-1]))
@@ -97,22 +98,22 @@ def _background(
 
 
 def _place(
-    recipe: ToyData, seed: tuple, present: list[int], sites: np.ndarray, image: np.ndarray
+    knobs: Knobs, seed: tuple, present: list[int], sites: np.ndarray, image: np.ndarray
 ) -> tuple[UInt8[np.ndarray, "size size"], Int64[np.ndarray, " n"]]:
     """Paint the objects into `image`, far to near; returns instance map and class ids."""
-    instances = np.zeros((recipe.size, recipe.size), np.uint8)
+    instances = np.zeros((knobs.size, knobs.size), np.uint8)
     classes: list[int] = []
     areas = [1.0]  # of the whole objects, as far as they lie in the image; entry 0 is background
     for position, index in enumerate(present):
-        count = generator(*seed, "count", index).integers(1, recipe.max_instances + 1)
+        count = generator(*seed, "count", index).integers(1, knobs.max_instances + 1)
         for number in range(count):
             rng = generator(*seed, "object", index, number)
-            length = recipe.size * rng.uniform(recipe.scale_min, recipe.scale_max)
+            length = knobs.size * rng.uniform(knobs.scale_min, knobs.scale_max)
             pose = Pose.draw(rng)
             spots = rng.normal(0, 0.14, (len(_SHRINK), _TRIES, 2))
             for smaller, offsets in zip(_SHRINK, spots, strict=True):
-                shape = outline(pose, length * smaller, recipe.part_size)
-                window = _room(shape.whole, sites[position] + offsets, instances, areas, recipe)
+                shape = outline(pose, length * smaller, knobs.part_size)
+                window = _room(shape.whole, sites[position] + offsets, instances, areas, knobs)
                 if window is not None:
                     break
             else:
@@ -120,8 +121,8 @@ def _place(
             inside, outside = window
             covered = shape.whole[inside]
             behind = image[outside][covered].mean(axis=0)
-            name = recipe.class_names[index]
-            image[outside][covered] = paint_object(rng, shape, inside, name, behind, recipe)
+            name = knobs.class_names[index]
+            image[outside][covered] = paint_object(rng, shape, inside, name, behind, knobs)
             classes.append(index + 1)
             areas.append(float(covered.sum()))
             instances[outside][covered] = len(classes)
@@ -129,10 +130,10 @@ def _place(
 
 
 def _room(
-    whole: np.ndarray, spots: np.ndarray, instances: np.ndarray, areas: list[float], recipe: ToyData
+    whole: np.ndarray, spots: np.ndarray, instances: np.ndarray, areas: list[float], knobs: Knobs
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
     """The first spot where an object hides no earlier one too much: slices of window and image."""
-    size, half = recipe.size, whole.shape[0] // 2
+    size, half = knobs.size, whole.shape[0] // 2
     seen = np.bincount(instances.ravel(), minlength=len(areas))
     # The border may cut an object, but its centre keeps away: a sliver would tell no class.
     low = min(int(0.4 * half) + 1, size // 2)
@@ -144,7 +145,7 @@ def _room(
             inside.append(slice(start - middle + half, stop - middle + half))
         below = instances[tuple(outside)][whole[tuple(inside)]]
         left = seen - np.bincount(below, minlength=len(areas))
-        if (left[1:] >= (1 - recipe.occlusion) * np.array(areas[1:])).all():
+        if (left[1:] >= (1 - knobs.occlusion) * np.array(areas[1:])).all():
             return tuple(inside), tuple(outside)
     return None
 
