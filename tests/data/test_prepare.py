@@ -290,4 +290,5 @@ def test_the_code_digest_covers_how_each_kind_is_read():
     code = closure("wsss.data.prepare")
     reading = {"toy.scene", "toy.textures", "listing", "labels", "npy_labels", "mask_files"}
     assert {f"wsss.data.{module}" for module in reading} <= code
-    assert "wsss.data.layout_checks" in code and "wsss.data.preview_sheet" not in code
+    # Checks and pictures decide no number.
+    assert not {"wsss.data.layout_checks", "wsss.data.preview_sheet"} & code

@@ -27,6 +27,7 @@ NOT_NUMERIC = {
     "wsss.core.numeric_syntax",
     "wsss.core.options",
     "wsss.core.software",
+    "wsss.data.layout_checks",
     "wsss.training.checkpoint_code",
 }
 
