@@ -3,6 +3,7 @@
 # make test-slurm   only its part on a Slurm that it starts and stops (root; Debian's slurm-wlm, munge, slurmdbd, mariadb-server)
 # make lint    ruff, snakefmt, snakemake --lint, import-linter, the English of the docs
 # make docs    the documentation site, docs/_build/html/index.html
+# make generated    what is written from the code: config.schema.json, the columns in docs/stages/report.md
 # make setup   the virtual environment .venv alone
 # CORES=8 make demo   more cores; the default is all
 
@@ -16,7 +17,7 @@ OLD    := $(addprefix docs/, results.md) \
           $(addprefix docs/stages/, classifier.md)
 PROSE  := $(filter-out $(OLD), README.md CHANGELOG.md config/README.md $(wildcard docs/*.md docs/*/*.md report/*.rst))
 
-.PHONY: setup demo test test-slurm lint docs schema
+.PHONY: setup demo test test-slurm lint docs generated
 setup: $(DONE)
 
 $(DONE): pyproject.toml constraints.txt
@@ -51,5 +52,5 @@ lint: setup
 docs: setup
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
 
-schema: setup
-	$(BIN)/python -m wsss schema > config.schema.json
+generated: setup
+	$(BIN)/python .ci/write_generated.py

@@ -18,6 +18,7 @@ from wsss.attribution.tta import tta
 from wsss.classifier.outcome import Outcome
 from wsss.core.errors import UserError
 from wsss.core.files.store import ImageReader, MaskReader
+from wsss.core.metrics import METRICS, Metric
 from wsss.core.recipe import parse_json
 from wsss.data import ToyData, find_problems, prepare_images, prepare_masks, preview
 from wsss.nn.cam_network import CamNetwork
@@ -41,11 +42,12 @@ def example(section):
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_files_that_change_are_there(section):
-    """The first row names a new file, the others name existing ones."""
-    new, *others = re.findall(r"^\| `(\S+?)`", SECTIONS[section], re.M)
-    assert not (ROOT / new).exists() and (ROOT / new).parent.is_dir()
-    for path in others:
-        assert (ROOT / path).exists(), path
+    """A row says whether its file is new."""
+    rows = re.findall(r"^\| `(\S+?)` \| (.*?) \|$", SECTIONS[section], re.M)
+    assert len(rows) >= 4
+    for path, change in rows:
+        assert (ROOT / path).exists() is not change.startswith("new:"), path
+        assert (ROOT / path).parent.is_dir(), path
 
 
 def test_an_objective():
@@ -140,3 +142,13 @@ def test_an_affinity_network():
     assert network.logit.weight.grad.abs().sum() > 0
     assert not network.backbone.training
     assert all(p.grad is None for p in network.backbone.parameters())
+
+
+def test_a_table_column():
+    names = example("A table column")
+    entry = names["ENTRY"]["fw_iou"]
+    assert isinstance(entry, Metric) and "fw_iou" not in METRICS["masks"]
+    # Two classes of 6 and 2 pixels, the IoUs 5/7 and 1/3; a third that does not occur.
+    confusion = np.array([[5, 1, 0], [1, 1, 0], [0, 0, 0]])
+    expected = 6 / 8 * 5 / 7 + 2 / 8 * 1 / 3
+    assert names["frequency_weighted_iou"](confusion) == pytest.approx(expected)

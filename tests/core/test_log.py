@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from wsss.core.errors import UserError
+from wsss.core.errors import Stopped, UserError
 from wsss.core.log import log, run, start_logging
 
 
@@ -30,6 +30,11 @@ def ends_with(error, capsys) -> tuple[int, list[str]]:
         run(raising(error))
     lines = capsys.readouterr().err.splitlines()
     return caught.value.code, [line.split(" ", 1)[1] for line in lines if line[2:3] == ":"]
+
+
+@pytest.mark.parametrize(("message", "lines"), [("stopped", ["error: stopped"]), ("", [])])
+def test_what_is_stopped_ends_with_its_own_status(message, lines, capsys):
+    assert ends_with(Stopped(143, message), capsys) == (143, lines)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 from wsss.core.errors import UserError
 from wsss.core.files.store import Header, ImageReader, MaskWriter
 from wsss.core.images import decode
-from wsss.nn.datasets import LabelledImages, MaskedImages, loader_workers
+from wsss.nn.datasets import LabelledImages, MaskedImages
 from wsss.nn.recipe import Augment, Backbone, ResizedCrop
 from wsss.nn.transforms import TrainTransform, normalise
 
@@ -62,12 +62,3 @@ def test_masks_of_another_split_are_refused(images, tmp_path):
     masks = masks_file(tmp_path / "m.h5", {"i0": np.zeros((32, 32), np.uint8)}, split="val")
     with pytest.raises(UserError, match=r"m.h5: of split val, but .* is of train; give"):
         MaskedImages(images, masks, TrainTransform(WHOLE, BACKBONE))
-
-
-@pytest.mark.parametrize(
-    ("cuda", "threads", "workers"),
-    [(False, 1, 0), (False, 2, 2), (False, 8, 2), (True, 1, 1), (True, 2, 1), (True, 8, 7)],
-)
-def test_loader_workers(monkeypatch, cuda, threads, workers):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    assert loader_workers(threads) == workers

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 from wsss.core.digest import code_digest
 from wsss.core.recipe import Recipe
 from wsss.training.checkpoint_code import checkpoint_card, checkpoint_code
-from wsss.training.loop import Learner
+from wsss.training.learner import Learner
 from wsss.training.recipe import Training
 from wsss.training.to_file import train_to_file
 
@@ -50,13 +50,16 @@ def test_only_the_first_process_writes_it(tmp_path, monkeypatch):
     assert not checkpoint_card(out).exists()
 
 
+class Lines(Recipe):
+    training: Training = Training(epochs=3, batch_size=4)
+
+
 class Line(Learner):
     """Linear regression that raises KeyError in epoch `stop`."""
 
     def __init__(self, stop=None):
-        super().__init__()
         torch.manual_seed(0)
-        self.network = nn.Linear(2, 1)
+        super().__init__(nn.Linear(2, 1), Lines().training)
         self.stop = stop
         self.epochs = []
 
@@ -68,10 +71,6 @@ class Line(Learner):
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=1e-3)
-
-
-class Lines(Recipe):
-    training: Training = Training(epochs=3, batch_size=4)
 
 
 def train(folder, stop=None):

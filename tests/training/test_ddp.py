@@ -33,7 +33,8 @@ from wsss.saliency.c2am_learner import C2amLearner
 from wsss.saliency.network_learner import saliency_loss
 from wsss.saliency.recipe import C2amTrain, Hints
 from wsss.segmentation.learner import cross_entropy
-from wsss.training.loop import Learner, fit
+from wsss.training.learner import Learner
+from wsss.training.loop import fit
 from wsss.training.recipe import Ema, Training
 from wsss.training.synchronised import synchronise_batch_norm
 from wsss.training.to_file import processes
@@ -46,13 +47,17 @@ def script(folder, text):
     head = """
         import os, signal, sys, time
         from pathlib import Path
-        from wsss.core.log import log, start_logging
+        from wsss.core.log import log, run, start_logging
         from wsss.core.ranks import join, rank, ranks, run_ranks, start_anew
         start_logging(Path("it.log"))
-        if ranks() == 1:
+
+        def watch():
             log.info("begins")
             run_ranks(2)
             log.info("goes on")
+
+        if ranks() == 1:
+            run(watch)
             raise SystemExit
         join()
     """
@@ -358,10 +363,9 @@ class Points(Dataset):
 class Plane(Learner):
     """Validation likes the second of three epochs best."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, schedule):
         torch.manual_seed(0)
-        self.network = nn.Linear(2, 1)
+        super().__init__(nn.Linear(2, 1), schedule)
         self.score = MeanMetric()
 
     def loss(self, batch):
@@ -380,10 +384,10 @@ class Plane(Learner):
 def fitted(folder):
     """The weights of a training that keeps the best epoch's average."""
     torch.set_num_threads(1)
-    learner = Plane()
-    training = Training(epochs=3, batch_size=4, ema=Ema(decay=0.5, every=1, start_epoch=0))
+    ema = Ema(decay=0.5, every=1, start_epoch=0)
+    learner = Plane(Training(epochs=3, batch_size=4, ema=ema))
     options = {"seed": 1, "out": folder / "model.safetensors", "resume_key": "key", "workers": 0}
-    fit(learner, Points(16), training, validation=Points(5), best="val", **options)
+    fit(learner, Points(16), validation=Points(5), best="val", **options)
     return learner.network.state_dict()
 
 

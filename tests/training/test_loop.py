@@ -16,14 +16,18 @@ from torch import nn
 from torch.utils.data import Dataset
 from torchmetrics import MeanMetric
 
-from wsss.core.errors import UserError
+from wsss.core.errors import Stopped, UserError
 from wsss.core.files.model_file import save_model
 from wsss.training.callbacks import Averaging
-from wsss.training.epochs import EpochBatches, EpochSampler, Seeded
-from wsss.training.loop import Learner, _parts, discard_checkpoints, fingerprint, fit
+from wsss.training.checkpoints import Checkpoints, discard_checkpoints, fingerprint
+from wsss.training.epochs import EpochBatches, EpochSampler, SeededSamples
+from wsss.training.halving import batch_parts
+from wsss.training.learner import Learner
+from wsss.training.loop import fit
 from wsss.training.recipe import Ema, Training
 
 EPOCHS, IMAGES, BATCH = 3, 8, 4
+SCHEDULE = Training(epochs=EPOCHS, batch_size=BATCH)
 
 
 class Noisy(Dataset):
@@ -39,10 +43,9 @@ class Noisy(Dataset):
 class Line(Learner):
     """Linear regression with dropout; `hook(learner)` is called before each batch."""
 
-    def __init__(self, hook=None):
-        super().__init__()
+    def __init__(self, hook=None, schedule=SCHEDULE):
         torch.manual_seed(0)
-        self.network = nn.Linear(2, 1)
+        super().__init__(nn.Linear(2, 1), schedule)
         self.hook = hook
         self.steps = []
 
@@ -63,9 +66,8 @@ def train(folder, hook=None, key="key", **options):
     torch.set_num_threads(1)
     learner = Line(hook)
     out = folder / "model.safetensors"
-    training = Training(epochs=EPOCHS, batch_size=BATCH)
     defaults = {"seed": 1, "out": out, "resume_key": key, "workers": 0}
-    fit(learner, Noisy(), training, **defaults | options)
+    fit(learner, Noisy(), **defaults | options)
     save_model(out, learner.network, {"kind": "line"})
     discard_checkpoints(out)
     return learner, out
@@ -165,9 +167,9 @@ def test_a_stale_checkpoint_is_deleted_and_never_resumed(whole, tmp_path):
 
 def test_sigterm_is_status_143_and_keeps_the_checkpoint(whole, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(Stopped, match="stopped by SIGTERM; the next start resumes") as caught:
         train(tmp_path, at(1, lambda: os.kill(os.getpid(), signal.SIGTERM)))
-    assert caught.value.code == 143
+    assert caught.value.status == 143
     assert signal.getsignal(signal.SIGTERM) == before
     assert (tmp_path / ".checkpoints-model" / "key" / "last.ckpt").is_file()
     learner, out = train(tmp_path)
@@ -210,9 +212,8 @@ def test_a_loss_that_is_not_finite_is_one_line(tmp_path, scale):
 def test_too_few_images_for_a_batch(tmp_path):
     with pytest.raises(UserError, match="8 training images make no full batch of 16"):
         fit(
-            Line(),
+            Line(schedule=Training(batch_size=16)),
             Noisy(),
-            Training(batch_size=16),
             seed=0,
             out=tmp_path / "m.safetensors",
             resume_key="key",
@@ -230,7 +231,7 @@ def test_order_and_samples_depend_on_seed_epoch_and_index_alone():
     assert order(1, 3) == order(1, 3)
     assert sorted(order(1, 3)) == [(3, i) for i in range(50)]
     assert len({tuple(i for _, i in order(s, e)) for s in (1, 2) for e in (0, 1)}) == 4
-    samples = Seeded(Noisy(), 1)
+    samples = SeededSamples(Noisy(), 1)
     first = samples[(0, 5)][0]
     state = torch.get_rng_state()
     assert not torch.equal(first, samples[(1, 5)][0])
@@ -258,8 +259,8 @@ def test_processes_and_parts_share_out_the_same_batches():
 class Small(Line):
     """Without dropout; CUDA has no memory for more than `most(learner)` images."""
 
-    def __init__(self, most):
-        super().__init__()
+    def __init__(self, most, schedule):
+        super().__init__(schedule=schedule)
         self.most = most
         self.seen = []
         self.error = MeanMetric()
@@ -279,11 +280,10 @@ class Small(Line):
 
 def small(folder, most, **options):
     torch.set_num_threads(1)
-    learner = Small(most)
     out = folder / "model.safetensors"
-    training = Training(epochs=EPOCHS, batch_size=BATCH, **options.pop("training", {}))
+    learner = Small(most, Training(epochs=EPOCHS, batch_size=BATCH, **options.pop("training", {})))
     defaults = {"seed": 1, "out": out, "resume_key": "key", "workers": 0}
-    fit(learner, Noisy(), training, **defaults | options)
+    fit(learner, Noisy(), **defaults | options)
     return learner, out
 
 
@@ -349,10 +349,11 @@ def test_half_batches_have_equal_shares_or_are_whole_ones(
     tmp_path, monkeypatch, batch, number, parts
 ):
     monkeypatch.setenv("WSSS_RANKS", str(number))
-    halved = tmp_path / "halved"
-    assert _parts(batch, halved) == 1
-    halved.touch()
-    assert _parts(batch, halved) == parts
+    checkpoints = Checkpoints(tmp_path / "model.safetensors", "key")
+    assert batch_parts(batch, checkpoints) == 1
+    checkpoints.folder.mkdir(parents=True)
+    checkpoints.remember_halves()
+    assert batch_parts(batch, checkpoints) == parts
     for process in range(number):
         batches = EpochBatches(
             EpochSampler(batch, 0), batch, rank=process, ranks=number, parts=parts
@@ -362,12 +363,11 @@ def test_half_batches_have_equal_shares_or_are_whole_ones(
 
 @pytest.mark.parametrize(("batch", "most", "at_last"), [(4, 1, 2), (2, 1, 2), (5, 4, 5)])
 def test_out_of_memory_for_half_batches_too_is_one_line(tmp_path, batch, most, at_last):
-    training = Training(epochs=EPOCHS, batch_size=batch)
+    schedule = Training(epochs=EPOCHS, batch_size=batch)
     with pytest.raises(UserError, match=rf"CUDA out of memory with {at_last} images at a .*lower"):
         fit(
-            Small(lambda _: most),
+            Small(lambda _: most, schedule),
             Noisy(),
-            training,
             seed=1,
             out=tmp_path / "m.safetensors",
             resume_key="key",
@@ -409,9 +409,8 @@ def test_fingerprint_sees_recipe_seed_code_and_files(tmp_path):
 class Sum(Learner):
     """A number whose gradient is the mean of a batch's values; a step of SGD shows it."""
 
-    def __init__(self):
-        super().__init__()
-        self.network = nn.Linear(1, 1, bias=False)
+    def __init__(self, schedule):
+        super().__init__(nn.Linear(1, 1, bias=False), schedule)
         self.network.weight.data.zero_()
         self.steps = []
 
@@ -429,14 +428,12 @@ class Sum(Learner):
 @pytest.mark.parametrize("accumulate", [1, 3, 8])
 def test_the_last_step_of_an_epoch_is_of_the_mean_of_its_batches_too(tmp_path, accumulate):
     """Four batches of two an epoch: of three in a step one is left over, of eight all make one."""
-    learner, values = Sum(), []
+    learner, values = Sum(Training(epochs=2, batch_size=2, accumulate=accumulate)), []
     loss = learner.loss
     learner.loss = lambda batch: (values.append(float(batch[1].mean())), loss(batch))[1]
-    training = Training(epochs=2, batch_size=2, accumulate=accumulate)
     fit(
         learner,
         Noisy(),
-        training,
         seed=1,
         out=tmp_path / "m.safetensors",
         resume_key="k",

@@ -443,7 +443,7 @@ def test_defaults_are_part_of_a_recipe_and_order_is_not():
 
 
 def test_the_schema_file_is_in_sync():
-    assert (ROOT / "config.schema.json").read_text() == schema_text(), "run: make schema"
+    assert (ROOT / "config.schema.json").read_text() == schema_text(), "run: make generated"
 
 
 def test_parsing_imports_neither_torch_nor_h5py():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +39,6 @@ def labels_command(
     workers: WorkersOption = 1,
 ) -> None:
     """Write affinity labels: sure classes, sure background, and 255 between them."""
-    started = time.monotonic()
     from wsss.affinity.recipe import LabelsRecipe
 
     typed = LabelsRecipe.from_json(recipe)
@@ -48,7 +46,7 @@ def labels_command(
     from wsss.affinity.labels import make_labels
 
     make_labels(typed, maps, images, saliency=saliency, workers=workers, out=out)
-    run_card(out, make_labels, typed.to_json(), started)
+    run_card(out, make_labels, typed.to_json())
 
 
 @app.command(
@@ -73,7 +71,6 @@ def train_command(
     gpus: GpusOption = 1,
 ) -> None:
     """Train a boundary network on affinity labels; started again after a kill, it resumes."""
-    started = time.monotonic()
     from wsss.affinity.recipe import NetworkRecipe
 
     typed = NetworkRecipe.from_json(recipe)
@@ -81,7 +78,7 @@ def train_command(
     from wsss.affinity.train import train
 
     train(typed, images, labels, weights=weights, seed=seed, threads=threads, gpus=gpus, out=out)
-    run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
+    run_card(out, train, typed.to_json(), seed=seed, threads=threads)
 
 
 @app.command(
@@ -98,7 +95,6 @@ def walk_command(
     threads: ThreadsOption = 1,
 ) -> None:
     """Move class maps by a random walk that stops at the boundaries of a trained network."""
-    started = time.monotonic()
     from wsss.affinity.recipe import WalkRecipe
 
     typed = WalkRecipe.from_json(recipe)
@@ -106,7 +102,7 @@ def walk_command(
     from wsss.affinity.walk_maps import walk_maps
 
     walk_maps(typed, model, maps, images, threads=threads, out=out)
-    run_card(out, walk_maps, typed.to_json(), started, threads=threads)
+    run_card(out, walk_maps, typed.to_json(), threads=threads)
 
 
 @app.command(
@@ -122,7 +118,6 @@ def pseudo_command(
     workers: WorkersOption = 1,
 ) -> None:
     """Write pseudo masks: a background threshold on the maps, then a dense CRF."""
-    started = time.monotonic()
     from wsss.crf.recipe import PseudoRecipe
 
     typed = PseudoRecipe.from_json(recipe)
@@ -130,4 +125,4 @@ def pseudo_command(
     from wsss.crf.pseudo import make_pseudo_masks
 
     make_pseudo_masks(typed, maps, images, workers=workers, out=out)
-    run_card(out, make_pseudo_masks, typed.to_json(), started)
+    run_card(out, make_pseudo_masks, typed.to_json())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +21,7 @@ from wsss.core.random import mix
 from wsss.nn.backbones import initialise
 from wsss.nn.datasets import MaskedImages
 from wsss.nn.transforms import TrainTransform
-from wsss.training.loop import Learner
-from wsss.training.optimizer import build_optimizer, parameter_groups, poly
+from wsss.training.learner import Learner
 from wsss.training.to_file import train_to_file
 
 
@@ -31,8 +29,7 @@ class AffinityLearner(Learner):
     """The loss of pairs on the boundary map of `network`; only its new layers are trained."""
 
     def __init__(self, network: nn.Module, recipe: NetworkRecipe):
-        super().__init__()
-        self.network = network
+        super().__init__(network, recipe.training)
         self.recipe = recipe
 
     def loss(
@@ -44,17 +41,6 @@ class AffinityLearner(Learner):
         boundary = self.network(images).float().sigmoid()
         # Output pixel i of the convolutions looks at image pixel 4i: so does the nearest label.
         return affinity_loss(boundary, labels[:, ::STRIDE, ::STRIDE], self.recipe.radius)
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Weights and biases of the new layers, the poly schedule per optimizer step."""
-        recipe = self.recipe.training.optimizer
-        groups = parameter_groups(self.network, [self.network.stages, self.network.logit], recipe)
-        optimizer = build_optimizer(groups, recipe)
-        schedule = poly(optimizer, int(self.trainer.estimated_stepping_batches), recipe.power)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
 
 
 def train(

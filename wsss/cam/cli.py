@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +32,6 @@ def extract_command(
     threads: ThreadsOption = 1,
 ) -> None:
     """Write the CAMs of every image's labelled classes."""
-    started = time.monotonic()
     from wsss.cam.recipe import CamRecipe
 
     typed = CamRecipe.from_json(recipe)
@@ -42,7 +40,7 @@ def extract_command(
     from wsss.cam.extraction import extract
 
     extract(typed, model, images, masks=masks, shard=part, threads=threads, out=out)
-    run_card(out, extract, typed.to_json(), started, threads=threads)
+    run_card(out, extract, typed.to_json(), threads=threads)
 
 
 @app.command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +48,6 @@ def train_command(
     gpus: GpusOption = 1,
 ) -> None:
     """Train a multi-label classifier; started again after a kill, it resumes."""
-    started = time.monotonic()
     from wsss.classifier.recipe import parse_classifier
 
     typed = parse_classifier(recipe)
@@ -68,7 +66,7 @@ def train_command(
         validation=validation,
         history=history,
     )
-    run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
+    run_card(out, train, typed.to_json(), seed=seed, threads=threads)
 
 
 @app.command(
@@ -83,11 +81,10 @@ def predict_command(
     threads: ThreadsOption = 1,
 ) -> None:
     """Write every image's class probabilities as CSV."""
-    started = time.monotonic()
     from wsss.classifier.predict import predict
 
     predict(model, images, threads=threads, out=out)
-    run_card(out, predict, "{}", started, threads=threads)
+    run_card(out, predict, "{}", threads=threads)
 
 
 @app.command(
@@ -102,13 +99,12 @@ def evaluate_command(
     threads: ThreadsOption = 1,
 ) -> None:
     """Score a classifier on image-level labels: F1, mAP, precision, recall."""
-    started = time.monotonic()
     from wsss.classifier.evaluation import evaluate, one_line
     from wsss.core.files.evaluation_file import to_text
 
     result = evaluate(model, images, threads=threads)
     write_text(out, to_text(result))
-    run_card(out, evaluate, "{}", started, threads=threads)
+    run_card(out, evaluate, "{}", threads=threads)
     log.info("%s: %s", out, one_line(result))
 
 
@@ -120,8 +116,7 @@ def curve_command(
     out: OutOption,
 ) -> None:
     """Draw losses, scores and learning rate of every epoch."""
-    started = time.monotonic()
     from wsss.classifier.curve import curve_figure
 
     write_bytes(out, curve_figure(history))
-    run_card(out, curve_figure, "{}", started)
+    run_card(out, curve_figure, "{}")

@@ -21,16 +21,17 @@ from torchmetrics.metric import CompositionalMetric
 from wsss.classifier.mixing import mix_batch
 from wsss.classifier.recipe import ClassifierRecipe
 from wsss.nn.cam_network import CamNetwork
-from wsss.training.loop import Learner
-from wsss.training.optimizer import build_optimizer, parameter_groups, poly
+from wsss.training.learner import Learner
+from wsss.training.optimizer import parameter_groups
+from wsss.training.recipe import Optimizer
 
 
 class ClassifierLearner(Learner):
     """Trains `network`, and the second player if the objective has one."""
 
     def __init__(self, network: CamNetwork, objective: nn.Module, recipe: ClassifierRecipe):
-        super().__init__()
-        self.network, self.objective, self.recipe = network, objective, recipe
+        super().__init__(network, recipe.training)
+        self.objective, self.recipe = objective, recipe
         classes = network.head.out_channels
         self.compares_images = recipe.compares_images
         self.training_metrics = _metrics(classes)
@@ -57,21 +58,15 @@ class ClassifierLearner(Learner):
         self.validation_loss.update(self.objective.criterion(logits, labels), len(images))
         self.log_dict(dict(self.validation_metrics.items()) | {"val_loss": self.validation_loss})
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Four parameter groups a network and the poly schedule, per optimizer step."""
-        recipe = self.recipe.training.optimizer
-        groups = parameter_groups(self.network, [self.network.head], recipe)
+    def parameter_groups(self, optimizer: Optimizer) -> list[dict]:
+        """Of the network and, where the objective has one, of the second player."""
+        groups = super().parameter_groups(optimizer)
         second = getattr(self.objective, "noc", None)
         if second is not None:
-            for group in parameter_groups(second, [second.head], recipe):
+            for group in parameter_groups(second, [second.head], optimizer):
                 group["lr"] *= self.objective.recipe.lr_multiplier
                 groups.append(group)
-        optimizer = build_optimizer(groups, recipe)
-        schedule = poly(optimizer, int(self.trainer.estimated_stepping_batches), recipe.power)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return groups
 
 
 def _metrics(classes: int) -> MetricCollection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -31,9 +30,8 @@ def fetch(
 
     Example: `wsss weights fetch resnet50.a1_in1k --out resnet50.safetensors`
     """
-    started = time.monotonic()
     download(model, out)
-    run_card(out, download, "{}", started, model=model)
+    run_card(out, download, "{}", model=model)
 
 
 def download(model: str, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake or a bad file raises, and failed system calls as one."""
+"""What a user's mistake, a bad file or a signal raises, and failed system calls as one line."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ class UserError(Exception):
 
     The command line prints the message without a traceback and exits with status 1.
     """
+
+
+class Stopped(Exception):
+    """Work that was ended from outside before its result was written.
+
+    The command line prints the message, if there is one, and exits with `status`.
+    """
+
+    def __init__(self, status: int, message: str = ""):
+        super().__init__(message)
+        self.status = status
 
 
 def cannot_write(path: str | Path, error: OSError) -> UserError:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from wsss.core.errors import UserError, cannot_write, cuda_out_of_memory, system_problem
+from wsss.core.errors import Stopped, UserError, cannot_write, cuda_out_of_memory, system_problem
 from wsss.core.ranks import rank, ranks
 
 T = TypeVar("T")
@@ -67,6 +67,10 @@ def run(app: Callable[[], Any]) -> None:
         for line in str(error).rpartition(f"{UserError.__module__}.UserError: ")[2].splitlines():
             log.error("error: %s", line)
         raise SystemExit(1) from None
+    except Stopped as stop:
+        if str(stop):
+            log.error("error: %s", stop)
+        raise SystemExit(stop.status) from None
     except MemoryError:
         log.error(
             "error: out of memory; lower the batch size in the recipe or give the job more memory"

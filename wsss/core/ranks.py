@@ -8,7 +8,6 @@ watching one they end too.
 from __future__ import annotations
 
 import faulthandler
-import logging
 import os
 import signal
 import subprocess
@@ -19,9 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-log = logging.getLogger("wsss")  # not from wsss.core.log, which asks here whose log it is
+from wsss.core.errors import Stopped
 
 _NOWHERE = Path(os.devnull)
+RESUMES = "the next start resumes from the last whole epoch"
 _AGAIN = 75  # a process's status: all are to be started anew
 
 
@@ -38,23 +38,19 @@ def rank() -> int:
 def run_ranks(number: int) -> None:
     """Run this very command, as it was typed, in `number` processes until all have ended well.
 
-    SystemExit with the status of the first that does not, after the others were killed; 128 + n if
+    Stopped with the status of the first that does not, after the others were killed; 128 + n if
     signal n killed it, and 143 if this process gets SIGTERM.
     """
     while failed := _run_once(number):
         which, status = failed
         if status < 0:
             name = signal.Signals(-status).name
-            log.error(
-                "error: process %d of %d was ended by %s; the next start resumes from the last "
-                "whole epoch",
-                which + 1,
-                number,
-                name,
+            raise Stopped(
+                128 - status,
+                f"process {which + 1} of {number} was ended by {name}; {RESUMES}",
             )
-            raise SystemExit(128 - status)
         if status != _AGAIN:
-            raise SystemExit(status)
+            raise Stopped(status)  # it has said why
 
 
 def _run_once(number: int) -> tuple[int, int] | None:
@@ -97,8 +93,7 @@ def _run_once(number: int) -> tuple[int, int] | None:
 
 
 def _stopped(*_: object) -> NoReturn:
-    log.error("error: stopped by SIGTERM; the next start resumes from the last whole epoch")
-    raise SystemExit(143)
+    raise Stopped(143, f"stopped by SIGTERM; {RESUMES}")
 
 
 def join() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +34,6 @@ def refine_command(
     workers: WorkersOption = 1,
 ) -> None:
     """Refine every map or mask of a file by a dense CRF on its image, into a masks file."""
-    started = time.monotonic()
     from wsss.crf.recipe import CrfRecipe
 
     typed = CrfRecipe.from_json(recipe)
@@ -43,7 +41,7 @@ def refine_command(
     from wsss.crf.refine import refine
 
     refine(source, images, typed, out, workers, threshold_from)
-    run_card(out, refine, typed.to_json(), started)
+    run_card(out, refine, typed.to_json())
 
 
 @app.command("presets", epilog="Example: wsss crf presets")

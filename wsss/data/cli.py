@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,14 +25,13 @@ def images(
     """Write the images of a split, with ids, sizes and image-level labels."""
     from wsss.data.recipe import DataRecipe
 
-    started = time.monotonic()
     data = parse_json(recipe, DataRecipe)
 
     from wsss.data.prepare import prepare_images
 
     count = prepare_images(data, split, out, workers)
     log.info("%s: %d images", out, count)
-    run_card(out, prepare_images, data.to_json(), started)
+    run_card(out, prepare_images, data.to_json())
 
 
 @app.command(
@@ -54,14 +52,13 @@ def masks(
     """Write the ground-truth masks of a split's images."""
     from wsss.data.recipe import DataRecipe
 
-    started = time.monotonic()
     data = parse_json(recipe, DataRecipe)
 
     from wsss.data.prepare import prepare_masks
 
     count = prepare_masks(data, split, purpose, images, out, workers)
     log.info("%s: %d masks", out, count)
-    run_card(out, prepare_masks, data.to_json(), started)
+    run_card(out, prepare_masks, data.to_json())
 
 
 @app.command(epilog="Example: wsss data validate --configfile config.yaml --dataset toy")
@@ -119,10 +116,9 @@ def export_masks(
     from wsss.core.files.store import MaskReader
     from wsss.data.export import export_masks
 
-    started = time.monotonic()
     count = export_masks(masks, out, overwrite)
     log.info("%s: %d masks", out, count)
-    run_card(out, export_masks, MaskReader(masks).header.recipe, started)
+    run_card(out, export_masks, MaskReader(masks).header.recipe)
 
 
 @app.command(epilog=f"Example: wsss data preview {_TOY} --split train --out sheet.png")
@@ -135,10 +131,9 @@ def preview(
     """Draw a contact sheet: images of a split, each next to its mask."""
     from wsss.data.recipe import DataRecipe
 
-    started = time.monotonic()
     data = parse_json(recipe, DataRecipe)
 
     from wsss.data.preview_sheet import preview
 
     preview(data, split, count, out)
-    run_card(out, preview, data.to_json(), started)
+    run_card(out, preview, data.to_json())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +43,6 @@ def maps(
     workers: WorkersOption = 1,
 ) -> None:
     """Score a maps file at every threshold, or its arg-max where it has a background channel."""
-    started = time.monotonic()
     settings = EvaluationRecipe.from_json(recipe)
 
     from wsss.core.files.evaluation_file import to_text
@@ -62,7 +60,7 @@ def maps(
         workers=workers,
     )
     write_text(out, to_text(result))
-    run_card(out, evaluate_maps, settings.to_json(), started, seed=seed)
+    run_card(out, evaluate_maps, settings.to_json(), seed=seed)
     log.info("%s: %s", out, one_line(result))
 
 
@@ -93,7 +91,6 @@ def masks(
     workers: WorkersOption = 1,
 ) -> None:
     """Score masks: anybody's PNG masks (8-bit grey or palette, named by id) or HDF5 mask files."""
-    started = time.monotonic()
     settings = EvaluationRecipe.from_json(recipe)
 
     from wsss.core.files.evaluation_file import to_text
@@ -111,7 +108,7 @@ def masks(
         workers=workers,
     )
     write_text(out, to_text(result))
-    run_card(out, evaluate_masks, settings.to_json(), started, seed=seed)
+    run_card(out, evaluate_masks, settings.to_json(), seed=seed)
     log.info("%s: %s", out, one_line(result))
 
 
@@ -126,8 +123,7 @@ def curve(
     out: Annotated[Path, typer.Option("--out", help="PNG to write.")],
 ) -> None:
     """Draw mIoU, over- and under-activation against the threshold."""
-    started = time.monotonic()
     from wsss.evaluation.figure import curve_figure
 
     write_bytes(out, curve_figure(evaluations))
-    run_card(out, curve_figure, "{}", started)
+    run_card(out, curve_figure, "{}")

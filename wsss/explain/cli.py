@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +37,6 @@ def maps_command(
     threads: ThreadsOption = 1,
 ) -> None:
     """Write the maps of every image's detected (or given) classes."""
-    started = time.monotonic()
     from wsss.attribution.recipe import AnyExplanation
     from wsss.core.recipe import canonical_json, parse_json
 
@@ -48,7 +46,7 @@ def maps_command(
     from wsss.explain.extraction import explain
 
     explain(typed, model, images, masks=masks, shard=part, threads=threads, out=out)
-    run_card(out, explain, canonical_json(typed.model_dump(mode="json")), started, threads=threads)
+    run_card(out, explain, canonical_json(typed.model_dump(mode="json")), threads=threads)
 
 
 @app.command(
@@ -67,7 +65,6 @@ def metrics_command(
     threads: ThreadsOption = 1,
 ) -> None:
     """Mask the images by their maps: what gets surer, what drops, what the others do."""
-    started = time.monotonic()
     from wsss.explain.recipe import MetricsRecipe
 
     typed = MetricsRecipe.from_json(recipe)
@@ -79,7 +76,7 @@ def metrics_command(
     rows, summary = mask_and_score(typed, model, images, maps, threads=threads)
     write_rows(rows, out_rows)
     write_text(out, to_text(summary))
-    run_card(out, mask_and_score, typed.to_json(), started, threads=threads)
+    run_card(out, mask_and_score, typed.to_json(), threads=threads)
     log.info("%s: %s", out, one_line(summary))
 
 
@@ -102,7 +99,6 @@ def localization_command(
     ] = None,
 ) -> None:
     """Score maps as localization: MaxBoxAcc, MaxBoxAccV2, PxAP, peak IoU."""
-    started = time.monotonic()
     from wsss.explain.recipe import LocalizationRecipe
 
     typed = LocalizationRecipe.from_json(recipe)
@@ -112,7 +108,7 @@ def localization_command(
 
     result = localize(typed, maps, masks, percentile_from=percentile_from, seed=seed)
     write_text(out, to_text(result))
-    run_card(out, localize, typed.to_json(), started, seed=seed)
+    run_card(out, localize, typed.to_json(), seed=seed)
     log.info("%s: %s", out, one_line(result))
 
 
@@ -128,8 +124,7 @@ def weights_command(
     out: OutOption,
 ) -> None:
     """Draw how alike the classes' weights are, as a heat map of their correlation."""
-    started = time.monotonic()
     from wsss.explain.class_weights import weights_figure
 
     write_bytes(out, weights_figure(models))
-    run_card(out, weights_figure, "{}", started)
+    run_card(out, weights_figure, "{}")

@@ -15,13 +15,6 @@ from wsss.core.images import decode
 from wsss.nn.transforms import TrainTransform
 
 
-def loader_workers(threads: int) -> int:
-    """Processes that decode and augment beside `threads` compute threads; 0: in this process."""
-    if torch.cuda.is_available():
-        return max(1, threads - 1)
-    return min(2, threads) if threads > 1 else 0
-
-
 class LabelledImages(Dataset):
     """Items: image (3, crop, crop) float32 and its image-level labels (C,) float32.
 

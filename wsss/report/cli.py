@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +30,6 @@ def table(
     out_tex: Annotated[Path, typer.Option("--out-tex", help="LaTeX to write.")],
 ) -> None:
     """Make a table of figures or run times: mean and standard deviation over seeds."""
-    started = time.monotonic()
     from wsss.report.spec import TableSpec, parse
 
     given = parse(spec, TableSpec)
@@ -40,7 +38,7 @@ def table(
 
     written = write_tables(given, csv=out_csv, markdown=out_md, latex=out_tex)
     for out in (out_csv, out_md, out_tex):
-        run_card(out, write_tables, given.recipe.to_json(), started)
+        run_card(out, write_tables, given.recipe.to_json())
     log.info("%s: %d rows, %d columns", out_md, len(written.cells), len(written.columns))
 
 
@@ -54,7 +52,6 @@ def curves(
     out: Annotated[Path, typer.Option("--out", help="PNG to write.")],
 ) -> None:
     """Draw mIoU, FP and FN of a table's maps against the threshold, one line per experiment."""
-    started = time.monotonic()
     from wsss.report.spec import CurvesSpec, parse
 
     given = parse(spec, CurvesSpec)
@@ -62,7 +59,7 @@ def curves(
     from wsss.report.curves import curves_figure
 
     write_bytes(out, curves_figure(given))
-    run_card(out, curves_figure, given.recipe.to_json(), started)
+    run_card(out, curves_figure, given.recipe.to_json())
 
 
 @app.command(
@@ -75,7 +72,6 @@ def gallery(
     out: Annotated[Path, typer.Option("--out", help="PNG to write.")],
 ) -> None:
     """Draw images next to the maps and masks that the stages made of them."""
-    started = time.monotonic()
     from wsss.report.spec import GallerySpec, parse
 
     given = parse(spec, GallerySpec)
@@ -83,7 +79,7 @@ def gallery(
     from wsss.report.gallery import make_gallery
 
     write_bytes(out, make_gallery(given))
-    run_card(out, make_gallery, given.recipe.to_json(), started)
+    run_card(out, make_gallery, given.recipe.to_json())
 
 
 @app.command(epilog="Example: wsss report show results")
@@ -99,3 +95,11 @@ def show(
         typer.echo("Open these:")
     for path in pictures:
         typer.echo(f"  {path}")
+
+
+@app.command(epilog="Example: wsss report columns")
+def columns() -> None:
+    """List what a table can show, as Markdown: its columns, and the metrics of each."""
+    from wsss.report.columns import columns_page
+
+    typer.echo(columns_page(), nl=False)

@@ -13,8 +13,7 @@ from wsss.saliency.c2am import C2am
 from wsss.saliency.hints import hint_mask
 from wsss.saliency.losses import MeanFeatures, contrast, disentangle, hint_loss
 from wsss.saliency.recipe import C2amTrain
-from wsss.training.loop import Learner
-from wsss.training.optimizer import build_optimizer, parameter_groups, poly
+from wsss.training.learner import Learner
 from wsss.training.synchronised import sum_over_ranks, whole_batch
 
 
@@ -28,8 +27,8 @@ class C2amLearner(Learner):
     compares_images = True
 
     def __init__(self, network: C2am, recipe: C2amTrain):
-        super().__init__()
-        self.network, self.recipe = network, recipe
+        super().__init__(network, recipe.training)
+        self.recipe = recipe
         self.register_buffer("border", torch.zeros(2))
 
     def on_train_epoch_start(self) -> None:
@@ -67,17 +66,6 @@ class C2amLearner(Learner):
     def negative(self) -> bool:
         """Whether the last epoch's border is more salient than not, and no hint has settled it."""
         return self.recipe.hints is None and bool(self.border[0] > self.border[1] / 2)
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Four parameter groups and the poly schedule, per optimizer step."""
-        recipe = self.recipe.training.optimizer
-        new_layers = [self.network.head, self.network.norm]
-        optimizer = build_optimizer(parameter_groups(self.network, new_layers, recipe), recipe)
-        schedule = poly(optimizer, int(self.trainer.estimated_stepping_batches), recipe.power)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
 
 
 def at_border(maps: Float[Tensor, "b 1 h w"]) -> Float[Tensor, " n"]:

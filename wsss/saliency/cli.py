@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +49,6 @@ def train_c2am_command(
     gpus: GpusOption = 1,
 ) -> None:
     """Train C²AM, or C²AM-H with hints; started again after a kill, it resumes."""
-    started = time.monotonic()
     from wsss.saliency.recipe import C2amTrain
 
     typed = C2amTrain.from_json(recipe)
@@ -59,7 +57,7 @@ def train_c2am_command(
 
     options = {"weights": weights, "seed": seed, "threads": threads, "gpus": gpus}
     train(typed, images, hints=hints, out=out, **options)
-    run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
+    run_card(out, train, typed.to_json(), seed=seed, threads=threads)
 
 
 @app.command(
@@ -76,7 +74,6 @@ def c2am_command(
     threads: ThreadsOption = 1,
 ) -> None:
     """Write C²AM's map of every image."""
-    started = time.monotonic()
     from wsss.saliency.recipe import SaliencyMaps
 
     typed = SaliencyMaps.from_json(recipe)
@@ -85,7 +82,7 @@ def c2am_command(
     from wsss.saliency.extraction import extract_c2am
 
     extract_c2am(typed, model, images, shard=part, threads=threads, out=out)
-    run_card(out, extract_c2am, typed.to_json(), started, threads=threads)
+    run_card(out, extract_c2am, typed.to_json(), threads=threads)
 
 
 @app.command(
@@ -101,7 +98,6 @@ def masks_command(
     workers: WorkersOption = 1,
 ) -> None:
     """Write pseudo saliency masks: a threshold and a dense CRF."""
-    started = time.monotonic()
     from wsss.saliency.recipe import PseudoSaliency
 
     typed = PseudoSaliency.from_json(recipe)
@@ -110,7 +106,7 @@ def masks_command(
     from wsss.crf.pseudo import make_pseudo_masks
 
     make_pseudo_masks(typed, maps, images, classes=SALIENT, workers=workers, out=out)
-    run_card(out, make_pseudo_masks, typed.to_json(), started)
+    run_card(out, make_pseudo_masks, typed.to_json())
 
 
 @app.command(
@@ -133,7 +129,6 @@ def train_command(
     gpus: GpusOption = 1,
 ) -> None:
     """Train a saliency network on pseudo masks; started again after a kill, it resumes."""
-    started = time.monotonic()
     from wsss.saliency.recipe import NetworkTrain
 
     typed = NetworkTrain.from_json(recipe)
@@ -143,7 +138,7 @@ def train_command(
     train_network(
         typed, images, masks, weights=weights, seed=seed, threads=threads, gpus=gpus, out=out
     )
-    run_card(out, train_network, typed.to_json(), started, seed=seed, threads=threads)
+    run_card(out, train_network, typed.to_json(), seed=seed, threads=threads)
 
 
 @app.command(
@@ -160,7 +155,6 @@ def predict_command(
     threads: ThreadsOption = 1,
 ) -> None:
     """Write a saliency network's map of every image."""
-    started = time.monotonic()
     from wsss.saliency.recipe import SaliencyMaps
 
     typed = SaliencyMaps.from_json(recipe)
@@ -169,7 +163,7 @@ def predict_command(
     from wsss.saliency.extraction import extract_network
 
     extract_network(typed, model, images, shard=part, threads=threads, out=out)
-    run_card(out, extract_network, typed.to_json(), started, threads=threads)
+    run_card(out, extract_network, typed.to_json(), threads=threads)
 
 
 @app.command(

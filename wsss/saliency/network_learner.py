@@ -12,8 +12,7 @@ from torch.nn import functional as F
 
 from wsss.core.images import IGNORE
 from wsss.saliency.recipe import NetworkTrain
-from wsss.training.loop import Learner
-from wsss.training.optimizer import build_optimizer, parameter_groups, poly
+from wsss.training.learner import Learner
 from wsss.training.synchronised import mean_over_ranks
 
 
@@ -35,23 +34,10 @@ class SaliencyLearner(Learner):
     """Minimises `saliency_loss`; all but the backbone are new layers."""
 
     def __init__(self, network: nn.Module, recipe: NetworkTrain):
-        super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
-        self.recipe = recipe
+        super().__init__(network.to(memory_format=torch.channels_last), recipe.training)
 
     def loss(self, batch: Sequence[Tensor]) -> tuple[Float[Tensor, ""], dict[str, Any]]:
         """The loss of images (b, 3, H, W), normalised, and masks (b, H, W) uint8 of 0, 1, 255."""
         images, masks = batch
         logits = self.network(images.contiguous(memory_format=torch.channels_last))
         return saliency_loss(logits, masks), {}
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Four parameter groups and the poly schedule, per optimizer step."""
-        recipe = self.recipe.training.optimizer
-        new = [child for name, child in self.network.named_children() if name != "backbone"]
-        optimizer = build_optimizer(parameter_groups(self.network, new, recipe), recipe)
-        schedule = poly(optimizer, int(self.trainer.estimated_stepping_batches), recipe.power)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +44,6 @@ def train_command(
     gpus: GpusOption = 1,
 ) -> None:
     """Train DeepLabV3+ on masks; started again after a kill, it resumes."""
-    started = time.monotonic()
     from wsss.segmentation.recipe import TrainRecipe
 
     typed = TrainRecipe.from_json(recipe)
@@ -53,7 +51,7 @@ def train_command(
     from wsss.segmentation.train import train
 
     train(typed, images, masks, weights=weights, seed=seed, threads=threads, gpus=gpus, out=out)
-    run_card(out, train, typed.to_json(), started, seed=seed, threads=threads)
+    run_card(out, train, typed.to_json(), seed=seed, threads=threads)
 
 
 @app.command(
@@ -70,7 +68,6 @@ def predict_command(
     threads: ThreadsOption = 1,
 ) -> None:
     """Write the class scores of every image, without reading any label."""
-    started = time.monotonic()
     from wsss.segmentation.recipe import PredictRecipe
 
     typed = PredictRecipe.from_json(recipe)
@@ -78,7 +75,7 @@ def predict_command(
     from wsss.segmentation.predict import predict
 
     predict(typed, model, images, shard=Shard.parse(shard), threads=threads, out=out)
-    run_card(out, predict, typed.to_json(), started, threads=threads)
+    run_card(out, predict, typed.to_json(), threads=threads)
 
 
 @app.command(
@@ -97,8 +94,7 @@ def masks_command(
     workers: WorkersOption = 1,
 ) -> None:
     """Write the most probable class of every pixel, as a masks file and as PNG."""
-    started = time.monotonic()
     from wsss.segmentation.masks import write_masks
 
     write_masks(scores, out, png=png, workers=workers)
-    run_card(out, write_masks, "{}", started)
+    run_card(out, write_masks, "{}")

@@ -13,8 +13,7 @@ from torch.nn import functional as F
 from wsss.core.images import IGNORE
 from wsss.segmentation.network import DeepLabV3Plus
 from wsss.segmentation.recipe import TrainRecipe
-from wsss.training.loop import Learner
-from wsss.training.optimizer import build_optimizer, parameter_groups, poly
+from wsss.training.learner import Learner
 from wsss.training.synchronised import mean_over_ranks
 
 
@@ -44,8 +43,7 @@ class SegmentationLearner(Learner):
     """Minimises `cross_entropy`; decoder and head are new layers, the backbone is pretrained."""
 
     def __init__(self, network: DeepLabV3Plus, recipe: TrainRecipe):
-        super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        super().__init__(network.to(memory_format=torch.channels_last), recipe.training)
         self.recipe = recipe
 
     def loss(self, batch: Sequence[Tensor]) -> tuple[Float[Tensor, ""], dict[str, Any]]:
@@ -53,14 +51,3 @@ class SegmentationLearner(Learner):
         images, masks = batch
         logits = self.network(images.contiguous(memory_format=torch.channels_last))
         return cross_entropy(logits, masks, self.recipe.label_smoothing), {}
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Four parameter groups and the poly schedule, per optimizer step."""
-        recipe = self.recipe.training.optimizer
-        new_layers = [self.network.decoder, self.network.head]
-        optimizer = build_optimizer(parameter_groups(self.network, new_layers, recipe), recipe)
-        schedule = poly(optimizer, int(self.trainer.estimated_stepping_batches), recipe.power)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }

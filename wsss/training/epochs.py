@@ -53,7 +53,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
                 yield whole[self.rank :: self.ranks]
 
 
-class Seeded(Dataset):
+class SeededSamples(Dataset):
     """Wraps a dataset so that sample (epoch, index) sees its own torch seed, in any worker."""
 
     def __init__(self, dataset: Dataset, seed: int):

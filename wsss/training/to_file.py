@@ -14,9 +14,10 @@ from wsss.core.gpu import claim_gpus
 from wsss.core.log import log
 from wsss.core.ranks import join, rank, ranks, run_ranks
 from wsss.core.software import software_versions
-from wsss.nn.datasets import loader_workers
 from wsss.training.checkpoint_code import checkpoint_card, checkpoint_code
-from wsss.training.loop import Learner, discard_checkpoints, fingerprint, fit
+from wsss.training.checkpoints import discard_checkpoints, fingerprint
+from wsss.training.learner import Learner
+from wsss.training.loop import fit
 from wsss.training.synchronised import synchronise_batch_norm
 
 
@@ -35,17 +36,18 @@ def train_to_file(
     about: Callable[[], dict[str, Any]] = dict,
     **options: Any,
 ) -> None:
-    """`fit` the learner by recipe.training, and write its network to `out` with its recipe.
+    """`fit` the learner, and write its network to `out` with its recipe.
 
     kind: of the model file. module: whose code decides the result. inputs: files that a checkpoint
     must have been made from; None where there is none. about: called after the training, more for
     the file's header. options: of `fit`. UserError as of `fit` and `save_model`.
     gpus: above 1 this process starts the command it was started with anew, once a GPU, and returns
-    when those have written `out`; so only command lines give more than 1.
+    when those have written `out`; so only command lines give more than 1. Stopped where one of
+    them fails.
     """
     if ranks() > 1:
         join()
-    elif (number := processes(recipe.training.batch_size, gpus)) > 1:
+    elif (number := processes(learner.schedule.batch_size, gpus)) > 1:
         run_ranks(number)
         return
     threads = max(1, threads // ranks())
@@ -56,7 +58,6 @@ def train_to_file(
     fit(
         learner,
         dataset,
-        recipe.training,
         seed=seed,
         out=out,
         resume_key=fingerprint(recipe.to_json(), seed, checkpoint_code(out, module), given),
@@ -64,7 +65,7 @@ def train_to_file(
         **options,
     )
     if rank() > 0:
-        raise SystemExit(0)  # the first writes what all of them made
+        return  # the first writes what all of them made
     header = {
         "kind": kind,
         "recipe": recipe.model_dump(mode="json"),
@@ -74,8 +75,13 @@ def train_to_file(
     save_model(out, learner.network, header | about())
     discard_checkpoints(out)
     checkpoint_card(out).unlink(missing_ok=True)
-    if ranks() > 1:
-        raise SystemExit(0)  # the command goes on in the process that waits for these
+
+
+def loader_workers(threads: int) -> int:
+    """Processes that decode and augment beside `threads` compute threads; 0: in this process."""
+    if torch.cuda.is_available():
+        return max(1, threads - 1)
+    return min(2, threads) if threads > 1 else 0
 
 
 def processes(batch_size: int, gpus: int) -> int:

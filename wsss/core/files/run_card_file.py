@@ -14,7 +14,10 @@ from typing import Any
 from wsss.core.digest import code_digest
 from wsss.core.files.atomic import write_text
 from wsss.core.log import log
+from wsss.core.ranks import ranks
 from wsss.core.software import commit, software_versions
+
+_STARTED = time.monotonic()  # command lines import this module first of all
 
 
 def card_path(out: str | Path) -> Path:
@@ -23,11 +26,15 @@ def card_path(out: str | Path) -> Path:
     return out.parent / "log" / f"{out.name}.run.json"
 
 
-def run_card(out: str | Path, entry: Callable, recipe: str, started: float, **more: Any) -> None:
+def run_card(out: str | Path, entry: Callable, recipe: str, **more: Any) -> None:
     """Record next to an output who made it: recipe, digest of `entry`'s module, commit, seconds.
 
-    No rule depends on the card: times and host names in it never cause a rerun.
+    The seconds are those of the whole command, imports included. No rule depends on the card:
+    times and host names in it never cause a rerun. Of several processes that make one output,
+    none writes a card: the one that started them does.
     """
+    if ranks() > 1:
+        return
     card = {
         **maker(Path(out).name, entry.__module__),
         "recipe": json.loads(recipe),
@@ -36,7 +43,7 @@ def run_card(out: str | Path, entry: Callable, recipe: str, started: float, **mo
         "machine": f"{platform.node()} {platform.machine()} {os.cpu_count()} cores",
         "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
-        "seconds": round(time.monotonic() - started, 2),
+        "seconds": round(time.monotonic() - _STARTED, 2),
     }
     write_card(card_path(out), card | more)
     log.info("wrote %s, %.1f s", out, card["seconds"])
