@@ -48,6 +48,7 @@ lint: setup
 	$(BIN)/snakemake --snakefile workflow/Snakefile --lint
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/check_prose.py $(PROSE)
+	@$(BIN)/python .ci/check_prose.py Snakefile $(shell find wsss rules -name "*.py" -o -name "*.smk")
 
 docs: setup
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html

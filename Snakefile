@@ -1,4 +1,4 @@
-# The results tree, one level a stage (docs/architecture.md):
+# The results tree, one level per stage (docs/architecture.md):
 #
 #   results/<dataset>/data/<split>.h5, <split>.masks.h5, <split>.supervision.h5
 #   results/<dataset>/seed<n>/<classifier>/<cam>/<saliency|none>/<affinity>/<segmentation>/

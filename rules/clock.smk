@@ -4,7 +4,7 @@ from wsss.workflow.clock import inputs_from_the_future
 
 
 def hold_to_cores():
-    """Count the threads of this machine's jobs also beside `-j 4`: four of them at most.
+    """Count the threads of this machine's jobs, with `-j 4` too: at most four.
 
     With a number of jobs, as clusters have, and `cores: all` of profiles/default Snakemake does not.
     """

@@ -1,4 +1,4 @@
-"""Scores beside what they score; the only rules that read ground truth and predictions together."""
+"""Scores next to what they score: the only rules that read ground truth and predictions."""
 
 
 rule evaluation_maps:

@@ -81,7 +81,10 @@ def test_masks_are_known_without_reading_a_file(recipe, evaluated, supervised):
         ({"kind": "toy", "sede": 3}, "--recipe: sede: unknown key (did you mean 'seed'?)"),
         ({"kind": "toy", "scale_min": 0.9}, "scale_min 0.9 is above scale_max"),
         ({"kind": "voc"}, "--recipe: root: missing; give it a value"),
-        ({"kind": "voc", "root": "x", "classes": ["cta"]}, "'cta' is no VOC class (did you mean"),
+        (
+            {"kind": "voc", "root": "x", "classes": ["cta"]},
+            "'cta' is not a VOC class (did you mean",
+        ),
         ({"kind": "voc", "root": "x", "classes": ["cat", "cat"]}, "'cat' comes twice"),
         ({"kind": "voc", "root": "x", "classes": []}, "an empty list"),
         ({"kind": "voc", "root": "x", "labels": "l.xls"}, "labels 'l.xls': expected 'xml' or a"),

@@ -142,7 +142,7 @@ def test_a_list_chooses_the_images(tmp_path, truth):
     with pytest.raises(UserError, match=r"val\.txt: 1 ids name a folder: 'x/a\.b'"):
         read_ids(chosen)
     chosen.write_text("\n")
-    with pytest.raises(UserError, match="names no image; write one id a line"):
+    with pytest.raises(UserError, match="names no image; write one id per line"):
         read_ids(chosen)
     chosen.write_text("a\nb\na\n")
     with pytest.raises(UserError, match="'a' stands there twice"):

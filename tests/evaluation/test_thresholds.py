@@ -124,7 +124,7 @@ def test_lists_and_tensors_count_like_arrays():
             np.zeros((2, 2), np.float32),
             r"the maps are float32 of shape \(2, 2\); give floats of 3",
         ),
-        (0, torch.zeros(1, 2, 2, requires_grad=True), "the maps are no array on the CPU"),
+        (0, torch.zeros(1, 2, 2, requires_grad=True), "the maps are not an array on the CPU"),
         (1, [1.0], r"the classes are float64 of shape \(1,\); give integers of 1 dimension$"),
         (1, 1, r"the classes are int64 of shape \(\); give integers"),
         (2, np.array([[0, 302]]), "the ground truth holds 302; give class ids"),
@@ -132,7 +132,7 @@ def test_lists_and_tensors_count_like_arrays():
         (2, torch.tensor([[0, -1]]), "the ground truth holds -1; give class ids"),
         (2, np.zeros((1, 2), np.float32), "the ground truth are float32"),
         (2, np.zeros((1, 2), bool), "the ground truth are bool"),
-        (2, [[0, 1], [0]], "the ground truth are no array"),
+        (2, [[0, 1], [0]], "the ground truth are not an array"),
         (2, np.zeros((1, 1, 2), np.uint8), r"the ground truth are uint8 of shape \(1, 1, 2\)"),
     ],
 )

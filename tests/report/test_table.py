@@ -347,5 +347,5 @@ def test_a_long_spec_goes_through_a_command():
 
 @pytest.mark.parametrize("broken", ["bz2:!", "bz2:QUJD"])
 def test_a_broken_packed_spec_is_one_line(broken):
-    with pytest.raises(UserError, match=r"^--spec: no base64 of bz2 behind bz2:.*$"):
+    with pytest.raises(UserError, match=r"^--spec: no base64 of bz2 after bz2:.*$"):
         parse(broken, TableSpec)

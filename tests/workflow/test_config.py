@@ -128,7 +128,7 @@ MISTAKES = {
         ["cam", datetime.date(2026, 11, 20)],
         "tables.stages.columns.1: a date is neither text nor number; quote it: '2026-11-20'",
     ),
-    "section of no name": ("cam", {3: {}}, "cam: key 3 is no text; quote it: '3'"),
+    "section of no name": ("cam", {3: {}}, "cam: key 3 is not text; quote it: '3'"),
     "infinite": (
         "classifier.vanilla.training.optimizer",
         {"lr": float("inf")},
@@ -412,7 +412,7 @@ def test_a_line_names_file_and_line(tmp_path):
         ("    title: 2026-11-20", "YAML reads this as a timestamp (2026-11-20), which no recipe"),
         ("    title: !!binary aGVsbG8=", "YAML reads this as a binary (aGVsbG8=), which no recipe"),
         ("    columns: !!set {cam}", "YAML reads this as a set, which no recipe"),
-        ("    no: cam", "key no is no text; quote it: 'no'"),
+        ("    no: cam", "key no is not text; quote it: 'no'"),
     ],
 )
 def test_what_json_lacks_is_refused_with_its_line(tmp_path, line, says):

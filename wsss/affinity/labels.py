@@ -30,7 +30,7 @@ def make_labels(
     """Write the affinity labels of every record of `maps` (shards) to the masks file `out`.
 
     saliency: a maps file of the one class "salient" (or its shards), which then says what is
-    background; none: low class maps do. Ids, order, split and classes are those of `maps`. Raises
+    background; none: low class maps do. Ids, order, split and classes are as in `maps`. Raises
     UserError where maps, images and saliency do not belong together.
     """
     work = affinity_label
@@ -39,7 +39,7 @@ def make_labels(
         missing = [name for name in MapReader(maps).ids if name not in records]
         if missing:
             raise UserError(
-                f"{records.paths[0]}: no saliency of '{missing[0]}'; give that of all images"
+                f"{records.paths[0]}: no saliency of '{missing[0]}'; give it for all images"
             )
         work = partial(_with_saliency, records)
     write_masks(work, maps, images, recipe, out, workers, "affinity labels")
@@ -84,8 +84,8 @@ def salient_label(
 ) -> UInt8[np.ndarray, "H W"]:
     """Class ids, 0 for sure background and 255 for uncertain, where saliency is known (P-NOC).
 
-    B is the label CRF of [saliency > salient], F that of B · argmax[foreground; maps]; F's class
-    where F > 0, 0 where both are 0, else 255: salient, but of no class for sure.
+    B is the label CRF of [saliency > salient], F the label CRF of B · argmax[foreground; maps].
+    The label is F where F > 0, 0 where both are 0, else 255: salient, but of no class for sure.
     """
     size = image.shape[:2]
     steps, confidence = recipe.crf.steps, recipe.crf.confidence

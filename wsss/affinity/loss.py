@@ -25,7 +25,7 @@ def affinity_loss(
     every direction stays inside: needs w > 2 radius − 2 and h > radius − 1.
 
     Returns the loss and the three means, detached. Its gradient is computed along the way, one
-    direction after the other, so memory is that of a few maps rather than of all pairs.
+    direction after the other, so memory holds a few maps rather than all pairs.
     """
     loss, background, foreground, negative = _PairLoss.apply(boundary, labels, radius)
     return loss, {"bg": background, "fg": foreground, "neg": negative}

@@ -25,8 +25,9 @@ def directions(radius: int) -> tuple[Offset, ...]:
 def path(direction: Offset) -> tuple[Offset, ...]:
     """Pixels between a pixel at (0, 0) and its partner at `direction`, both ends included.
 
-    Those of the bounding rectangle whose squared distance to the line through both is below 1
-    (Ahn et al., "Weakly Supervised Learning of Instance Segmentation with Inter-pixel Relations").
+    Of the pixels in their bounding rectangle, the path has those whose squared distance to the
+    line through both is below 1 (Ahn et al., "Weakly Supervised Learning of Instance Segmentation
+    with Inter-pixel Relations").
     """
     dy, dx = direction
     columns = range(dx + 1) if dx >= 0 else range(dx, 1)

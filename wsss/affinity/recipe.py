@@ -99,7 +99,7 @@ class WalkRecipe(Recipe):
     beta: float = Field(10.0, gt=0, description="Power of the affinities.")
     steps: int = Field(256, ge=0, description="Steps of the walk; the papers' 2^8.")
     radius: int = Field(5, ge=2, description="Steps go less far than this, in units of 4 pixels.")
-    flip: bool = Field(True, description="Average the boundary with that of the mirrored image.")
+    flip: bool = Field(True, description="Average with the boundary of the mirrored image.")
 
 
 class RandomWalkRecipe(Recipe):

@@ -93,7 +93,7 @@ def _require_boundaries(labels: MaskReader) -> None:
         if any(np.unique(mask[mask != IGNORE]).size > 1 for _, mask in labels):
             return
     raise UserError(
-        f"{labels.paths[0]}: no image has two labels, so there is no boundary to learn; look at "
+        f"{labels.paths[0]}: no image has two labels, so no boundary can be learnt; look at "
         "the maps and the saliency that they were made from, and at labels.foreground, "
         "labels.background and labels.salient"
     )

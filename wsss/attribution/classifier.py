@@ -32,7 +32,7 @@ class Classifier:
     `CamNetwork`, "backbone" gives the maps that its head takes.
     linear: the name of its `nn.Linear` from the layer's spatial means to the logits, such as "fc",
     where there is one: closed forms need no backward pass then. `see` checks that it is so.
-    channels_last: the layer gives (B, h, w, K), as those of Swin transformers do.
+    channels_last: the layer gives (B, h, w, K), as in Swin transformers.
 
     >>> classifier = Classifier(torchvision.models.resnet50(), "layer4", linear="fc")
     >>> swin = timm.create_model("swin_tiny_patch4_window7_224")

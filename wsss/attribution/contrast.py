@@ -14,7 +14,7 @@ from wsss.attribution.backward import one_hot
 class Contrast(NamedTuple):
     """For each pair of an image and a class c; D are the classes contrasted in that image, n = |D|.
 
-    own, others, all: 1 for c, for the classes of N_c = D without c, for those of D; 0 elsewhere.
+    own, others, all: 1 for c, for the classes of N_c = D without c, for all of D; 0 elsewhere.
     n_others: max(n − 1, 1), also of a class outside of D; n: max(n, 1).
     """
 

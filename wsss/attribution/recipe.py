@@ -81,7 +81,7 @@ class ScoreCam(Explanation):
 
     method: Literal["score-cam"]
     channels: int = Field(
-        256, ge=1, description="Channels that mask the image, those of most spatial deviation."
+        256, ge=1, description="Channels that mask the image: the ones that vary most in space."
     )
     weight: Literal["sigmoid", "logit", "softmax"] = Field(
         "sigmoid", description="What of the masked image's score weighs a channel."

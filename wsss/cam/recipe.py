@@ -12,7 +12,7 @@ Scale = Annotated[float, Field(gt=0, le=8)]
 
 
 class CamRecipe(Recipe):
-    """How class maps become CAMs; the defaults are those of IRN, Puzzle-CAM and P-NOC."""
+    """How class maps become CAMs; the defaults are as in IRN, Puzzle-CAM and P-NOC."""
 
     method: Literal["cam"] = Field("cam", description="cam: ReLU of the class maps (Zhou et al.).")
     scales: tuple[Scale, ...] = Field(

@@ -28,7 +28,7 @@ def curve_figure(history: Path) -> bytes:
     those the training's lines are solid. Every column but epoch, lr and the scores is a loss or
     a part of it.
 
-    Raises UserError for a file that is no history, or has no epoch.
+    Raises UserError for a file that is not a history, or has no epoch.
     """
     read = read_history(history)
     if "classification" in read and "val_loss" in read:  # the same loss; "loss" is a sum of parts
@@ -69,7 +69,7 @@ def curve_figure(history: Path) -> bytes:
 
 
 def read_history(path: Path) -> History:
-    """The columns of a history.csv, one value an epoch, NaN where a cell is blank."""
+    """The columns of a history.csv, one value per epoch, NaN where a cell is blank."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -95,7 +95,7 @@ def _draw(
     held_out: bool,
     legend: str,
 ) -> None:
-    """A line a column; the legend has one entry a name, and what dashed and solid are."""
+    """A line per column; the legend has one entry per name, and what dashed and solid are."""
     for column, values in columns.items():
         name = column.removeprefix(VALIDATION)
         solid = column.startswith(VALIDATION) or not held_out
@@ -112,5 +112,5 @@ def _draw(
 
 
 def _marks(epochs: Float64[np.ndarray, " epochs"]) -> dict[str, str | float]:
-    """Dots where they can be told apart: a single epoch would be no line at all."""
+    """Dots where they stand apart: a single epoch would not be a line."""
     return {"marker": "o", "markersize": 3.0} if len(epochs) <= 30 else {}

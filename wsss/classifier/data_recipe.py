@@ -21,7 +21,7 @@ class RandAugmentRecipe(Recipe):
 
 
 class CutMix(Recipe):
-    """A box of every image is replaced by that of another (Yun et al. 2019)."""
+    """A box of every image is replaced by a box of another (Yun et al. 2019)."""
 
     kind: Literal["cutmix"]
     probability: float = Field(0.5, gt=0, le=1, description="That a batch is mixed.")

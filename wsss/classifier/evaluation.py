@@ -1,4 +1,4 @@
-"""How well a classifier tells the classes of whole images, by their image-level labels alone."""
+"""How well a classifier finds the classes of whole images, by their image-level labels alone."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def probabilities(
 
 
 def predict(model: Path, images: Sequence[Path], *, threads: int, out: Path) -> None:
-    """Write the `probabilities` of images as a CSV file: the image's id, then a column a class."""
+    """Write the `probabilities` of images as CSV: the image's id, then a column per class."""
     torch.set_num_threads(threads)
     trained = load_cam_network(model)
     text = io.StringIO()

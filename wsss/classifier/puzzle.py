@@ -12,7 +12,7 @@ from wsss.nn.head import ClassMaps
 def tile(images: Float[Tensor, "b k H W"], side: int) -> Float[Tensor, "sb k h w"]:
     """Cut images into side × side tiles, row by row, one after the other on the batch axis.
 
-    Raises ValueError if a side length is no multiple of `side`.
+    Raises ValueError if a side length is not a multiple of `side`.
     """
     height, width = images.shape[-2:]
     if height % side or width % side:

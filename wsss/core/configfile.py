@@ -45,7 +45,7 @@ def merge_used(data: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Merge section by section; a recipe in `above` replaces the one of the same name whole."""
+    """Merge section by section; a recipe in `above` replaces the whole recipe of the same name."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -98,12 +98,12 @@ def _deep(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def numbers(value: Any, at: str = "") -> Any:
     """Strings that read like 1e-3 as floats, everywhere in nested data.
 
-    Raises UserError, with the keys that lead there, for what is no JSON: a date, a key of a number.
+    Raises UserError, with the keys that lead there, for what is not JSON: a date, a number as key.
     """
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                raise UserError(f"{at or 'config'}: key {key!r} is no text; quote it: '{key}'")
+                raise UserError(f"{at or 'config'}: key {key!r} is not text; quote it: '{key}'")
         return {key: numbers(item, f"{at}.{key}" if at else key) for key, item in value.items()}
     if isinstance(value, list):
         return [numbers(item, f"{at}.{i}") for i, item in enumerate(value)]
@@ -135,7 +135,7 @@ def locate(files: Iterable[Path], path: tuple[str, ...]) -> str:
 
 class _Loader(yaml.SafeLoader):
     """Refuses a key that is written twice, of which YAML would keep the last one silently, keys
-    that are no text, and values that JSON does not have."""
+    that are not text, and values that JSON does not have."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
             continue  # refused below, with its line
         if key.tag not in (_STRING, _MERGE):
             raise UserError(
-                f"{loader.name}:{key.start_mark.line + 1}: key {key.value} is no text; quote it: "
+                f"{loader.name}:{key.start_mark.line + 1}: key {key.value} is not text; quote it: "
                 f"'{key.value}'"
             )
         if key.value in seen:
@@ -174,7 +174,7 @@ for _kind in ("timestamp", "binary", "set", "omap", "pairs"):
 def read_yaml(path: Path) -> dict[str, Any]:
     """One file as plain data.
 
-    Raises UserError for a file that cannot be read or is no YAML, and for a key written twice.
+    Raises UserError for a file that cannot be read or is not YAML, and for a key written twice.
     """
     try:
         with path.open() as stream:

@@ -15,7 +15,7 @@ from wsss.core.errors import UserError
 from wsss.core.ranks import ranks
 
 log = logging.getLogger("wsss")  # not from wsss.core.log: the Snakefile reads this module
-DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder a GPU
+DRIVER = Path("/proc/driver/nvidia/gpus")  # a folder per GPU
 _held: list[int] = []  # file descriptors: a lock lasts as long as its process
 
 
@@ -81,7 +81,7 @@ def _say_if_none() -> None:
 
 
 def _claim(gpus: list[str], wanted: int) -> None:
-    told = False
+    logged = False
     while True:
         mine: dict[str, int] = {}
         for gpu in gpus:
@@ -96,10 +96,10 @@ def _claim(gpus: list[str], wanted: int) -> None:
         # Two jobs that each kept some of what they need would wait for each other for ever.
         for lock in mine.values():
             os.close(lock)
-        if not told:
+        if not logged:
             what = "one" if wanted == 1 else str(wanted)
             log.info("waiting for %s of the GPUs %s, which others use", what, ", ".join(gpus))
-            told = True
+            logged = True
         time.sleep(1)
 
 

@@ -14,7 +14,7 @@ from wsss.core.errors import UserError
 
 IGNORE = 255
 
-# What Pillow raises for bytes that are no image, truncated, damaged, or absurdly large.
+# What Pillow raises for bytes that are not an image, truncated, damaged, or absurdly large.
 DECODING_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error),
     Image.DecompressionBombError,

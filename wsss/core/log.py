@@ -19,7 +19,7 @@ log = logging.getLogger("wsss")
 
 
 def progress(items: Iterable[T], *, total: int, what: str, unit: str = "img") -> Iterable[T]:
-    """A progress bar with rate and time left on standard error; in a log a line now and then."""
+    """A progress bar with rate and time left on standard error; in a log, a line now and then."""
     interval = 0.5 if sys.stderr.isatty() else 30.0
     return tqdm(items, total=total, desc=what, unit=unit, mininterval=interval, dynamic_ncols=True)
 
@@ -36,7 +36,7 @@ def start_logging(path: Path | None) -> None:
     """Log to standard error, and to `path` too when one is given.
 
     UserError if `path` cannot be opened; what cannot be written there later is lost. Several
-    processes of one command share its log, and all but the first tell only what went wrong.
+    processes of one command share its log, and all except the first log errors only.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path is not None:

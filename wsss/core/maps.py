@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float32, Int, Integer, UInt8
 
-SALIENT = ("salient",)  # the classes of maps and masks that tell foreground from background only
+SALIENT = ("salient",)  # the classes of maps and masks that know foreground and background only
 
 
 def upsample(

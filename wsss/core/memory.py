@@ -14,7 +14,7 @@ def keep_freed_memory() -> None:
     """Let this process keep what it frees, instead of giving it back and asking for it again.
 
     Every step of a training allocates the same tensors. By default glibc returns them to the
-    system after each step, and the kernel clears their pages anew for the next one, which took a
+    system after each step, and the kernel clears their pages again for the next one. That took a
     third of the time of a MobileNetV2's step on a CPU (benchmarks/backbone.py). The peak is the
     same. Does nothing where the C library is not glibc.
     """

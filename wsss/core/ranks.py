@@ -22,7 +22,7 @@ from wsss.core.errors import Stopped
 
 _NOWHERE = Path(os.devnull)
 RESUMES = "the next start resumes from the last whole epoch"
-_AGAIN = 75  # a process's status: all are to be started anew
+_AGAIN = 75  # a process's status: all must be started again
 
 
 def ranks() -> int:

@@ -11,7 +11,7 @@ _SOFTWARE = ("wsss", "torch", "timm", "numpy", "h5py", "pydensecrf2")
 
 
 def commit() -> str:
-    """The commit of the checkout this package lies in, "+" behind it with local changes.
+    """The commit of the checkout this package lies in, followed by "+" with local changes.
 
     "unknown" for an installed package, wherever it is run from.
     """

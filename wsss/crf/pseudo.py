@@ -27,7 +27,7 @@ def make_pseudo_masks(
     """Write the pseudo mask of every record of `maps` (shards) to the masks file `out`.
 
     classes: what the maps must be of; None: the images' classes. Ids, order, split and classes of
-    the masks are those of `maps`; no pixel is 255. Raises UserError where maps and images do not
+    the masks are as in `maps`; no pixel is 255. Raises UserError where maps and images do not
     belong together.
     """
     write_masks(pseudo_mask, maps, images, recipe, out, workers, "pseudo masks", classes)

@@ -1,4 +1,4 @@
-"""Refine a whole maps or masks file by a dense CRF: one mask an image, in worker processes."""
+"""Refine a whole maps or masks file by a dense CRF: one mask per image, in worker processes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def refine(
     """Write the masks file `out`: every record of `source` after a dense CRF on its image.
 
     `source`: shards of one maps or masks file; `images`: an images file (or shards) that holds at
-    least the same ids. The ids keep their order, split and classes stay those of `source`.
+    least the same ids. The ids keep their order, split and classes stay as in `source`.
     `threshold_from`: the evaluation whose threshold a recipe with `threshold_on: train` takes.
     UserError where the recipe's unary does not fit the file, or the files do not fit each other.
     """

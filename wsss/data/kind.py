@@ -73,7 +73,7 @@ class Data(Recipe):
     def read_masks(
         self, split: Split, purpose: Purpose, ids: Sequence[str], workers: int, findings: Findings
     ) -> tuple[list[str], Iterator[UInt8[np.ndarray, "h w"] | MaskError]]:
-        """Those of the images `ids` that have a mask, and their masks of class ids, in order.
+        """The images among `ids` that have a mask, and their masks of class ids, in order.
 
         Problems with the list of masks are added to `findings`. Raises UserError if no image has
         a mask.

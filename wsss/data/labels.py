@@ -103,7 +103,7 @@ def _csv(path: Path, known: tuple[str, ...], findings: Findings) -> Rows:
     one_hot = len(columns) > 1 or columns[0] in known
     unknown = [column for column in columns if column not in known]
     if one_hot and unknown:
-        lines = [f"column '{c}' is no class{did_you_mean(c, list(known))}" for c in unknown]
+        lines = [f"column '{c}' is not a class{did_you_mean(c, list(known))}" for c in unknown]
         raise UserError(f"{path}: {'; '.join(lines)}")
     for number, row in rows[1:]:
         name, *values = (value.strip() for value in row)
@@ -149,7 +149,7 @@ def _json(path: Path, findings: Findings) -> Rows:
         elif isinstance(classes, list) and all(isinstance(c, str) for c in classes):
             yield name, classes
         else:
-            what = f"{path}: labels of '{name}' are no list of class names"
+            what = f"{path}: labels of '{name}' are not a list of class names"
             findings.add("unreadable labels", "labels", what)
             yield name, None
 

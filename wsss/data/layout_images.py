@@ -68,7 +68,7 @@ def read_listed_masks(
     workers: int,
     findings: Findings,
 ) -> tuple[list[str], Iterator[UInt8[np.ndarray, "h w"] | MaskError]]:
-    """Those of `ids` that the list of this purpose names, and their masks or what is wrong.
+    """The `ids` that the list of this purpose names, and their masks or what is wrong.
 
     Ids that come twice or do not belong to the split are added to `findings`. UserError where the
     list names none of `ids`.

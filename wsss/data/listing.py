@@ -36,7 +36,7 @@ class Listing:
 def open_labels(layout: Layout, findings: Findings) -> LabelsOf:
     """A function from image id to class names; it raises KeyError where an id has no labels.
 
-    None stands for a row of the labels file that cannot be read, which `findings` has been told.
+    None stands for a row of the labels file that cannot be read, which is in `findings` already.
     Raises UserError where the labels as a whole cannot be read.
     """
     if layout.labels.suffix:

@@ -112,7 +112,7 @@ def read_npy_labels(
     for key, vector in pairs:
         if vector.shape != (len(known),):
             what = f"the vector of '{key}' has shape {vector.shape}, expected ({len(known)},)"
-            findings.add("unreadable labels", "labels", f"{path}: {what}, one entry a class")
+            findings.add("unreadable labels", "labels", f"{path}: {what}, one entry per class")
             yield key, None
         else:
             yield key, tuple(known[k] for k in np.flatnonzero(vector > 0.5))

@@ -52,10 +52,12 @@ def prepare_masks(
 ) -> int:
     """Write the ground-truth masks of an images file; returns the number of masks.
 
-    Masks are those of the ids in `images` that the list of this purpose names: VOC train has
-    careful masks of some images (evaluation) and SBD's of all (supervision). UserError where a
-    mask is missing, damaged, of another size than its image, or holds other values than classes,
-    and where the list of masks names an id twice or, for a folder, an id outside the split.
+    Ids in `images` that the list of this purpose names have masks: VOC train has careful masks of
+    some images (evaluation) and SBD's of all (supervision).
+
+    Raises UserError where a mask is missing, damaged, of another size than its image, or holds
+    other values than classes. The same where the list of masks names an id twice or, for a folder,
+    an id outside the split.
     """
     if not recipe.masks_for(split, purpose):
         raise UserError(f"this data set has no {purpose} masks for {split}; its recipe says so")

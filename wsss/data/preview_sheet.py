@@ -1,4 +1,4 @@
-"""A contact sheet: images of a split, each beside its mask."""
+"""A contact sheet: images of a split, each next to its mask."""
 
 from __future__ import annotations
 

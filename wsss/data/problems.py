@@ -35,7 +35,7 @@ WARNINGS = {
     "id outside the split": "add the id to the split's list, or take it off the list of masks",
     "no image to evaluate": "its IoU is undefined on this split",
     "mask without classes": "0 and 255 alone: 255 is ignored; a two-class mask holds 0 and 1",
-    "in the mask, not in the labels": "the classifier is told that the class is absent",
+    "in the mask, not in the labels": "the classifier learns that the class is absent",
     "in the labels, not in the mask": "the object is ignored (255), tiny, or was not annotated",
 }
 # What published data has for good reasons is a mistake in a folder of one's own.
@@ -75,7 +75,7 @@ class Findings:
             first.append(what)
 
     def problems(self) -> list[Problem]:
-        """One Problem a kind and place, errors first, in the order of the tables above."""
+        """One Problem per kind and place, errors first, in the order of the tables above."""
         order = [*ERRORS, *WARNINGS]
         order.sort(key=lambda kind: kind not in self._errors)
         found = []

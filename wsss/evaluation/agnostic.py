@@ -1,4 +1,4 @@
-"""Ground truth of classes, for maps that tell foreground from background only."""
+"""Ground truth of classes, for maps that know foreground and background only."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _kind(evaluation: dict[str, Any]) -> str:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """What tells the files apart: the parts of their paths that are not all the same."""
+    """What distinguishes the files: the parts of their paths that are not all the same."""
     parts = [(*path.parent.parts, path.name.removesuffix(".eval.json")) for path in paths]
     if len(paths) == 1:
         return [parts[0][-1]]

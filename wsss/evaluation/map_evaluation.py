@@ -41,14 +41,14 @@ def evaluate_maps(
 ) -> dict[str, Any]:
     """The evaluation of a maps file (or its shards) on the images of a masks file, JSON-able.
 
-    Maps of foreground classes are scored at every threshold of the recipe, the fixed one and that
-    of `threshold_from` (the evaluation of the same maps on train); the threshold reported is that
-    one, or else the best on these very images. Maps with a background channel are arg-max'ed; with
-    `image_labels`, an images file, only over the background and the labels it gives each image.
+    Maps of foreground classes are scored at every threshold of the recipe, at the fixed one, and at
+    the threshold of `threshold_from`, the evaluation of the same maps on train. The last one is
+    reported, or without it the best on these very images. Maps with a background channel are
+    arg-max'ed; with `image_labels`, an images file, only over the background and each image's own.
     With `saliency`, a saliency file of the same images (or its shards), the background is what it
     says, by recipe.saliency_background; its thresholds are then those tried.
     Maps of the one class "salient" are scored against every class of the masks as one, and in
-    `metrics` have mae, f_beta and s_measure besides.
+    `metrics` also have mae, f_beta and s_measure.
 
     Raises UserError for images without maps, other classes or sizes, or a threshold_from that
     is not of maps on train.
@@ -218,7 +218,7 @@ def _labels(images: Path, maps: MapReader, path: Path) -> dict[str, UInt8[np.nda
 
 def _check_ids(ids: list[str], reader: MapReader, path: Path) -> None:
     if not ids:
-        raise UserError(f"{path}: there is no ground truth to evaluate on; the masks file is empty")
+        raise UserError(f"{path}: no ground truth to evaluate on; the masks file is empty")
     missing = [i for i in ids if i not in reader]
     if missing:
         raise UserError("\n".join(listed(f"{path}: no maps of '", missing, "', which has a mask")))

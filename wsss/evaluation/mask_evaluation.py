@@ -44,7 +44,7 @@ def evaluate_masks(
     With recipe.predicted_ignore "skip", metrics["labelled"] is the share of pixels not skipped.
 
     Raises one UserError that lists every missing, extra, unreadable, colour or wrong-size mask and
-    every one with a value that is no class.
+    every one with a value that is not a class.
     """
     predicted, truth = open_masks(predictions), open_masks(ground_truth)
     if predicted.header and predicted.header.classes == SALIENT and truth.header:

@@ -18,7 +18,7 @@ class PngMasks:
     """A folder of PNG masks, `<id>.png`, read like a `MaskReader`.
 
     Pixels are class ids: palette, grey, 1-bit and 16-bit PNGs, whatever the palette's colours, as
-    data sets' masks are read but for colours. Raises UserError for a missing folder or one without
+    data sets' masks are read, except colours. Raises UserError for a missing folder or one without
     PNG files, and for an image that is none of these or holds more than 255.
     """
 
@@ -67,7 +67,7 @@ def read_ids(path: Path) -> list[str]:
     """Image ids of a list, read as a data set's lists are; UserError for none, or one twice."""
     ids = read_list(path)
     if not ids:
-        raise UserError(f"{path}: names no image; write one id a line")
+        raise UserError(f"{path}: names no image; write one id per line")
     if len(set(ids)) < len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         raise UserError(f"{path}: '{twice}' stands there twice; name each image once")

@@ -17,7 +17,7 @@ class Metrics:
     precision = TP / P (0 where nothing is predicted); recall = TP / T; f1 = 2 TP / (P + T).
     NaN for a class in neither the ground truth nor the prediction; recall is NaN without T.
 
-    Every mean is over the classes that occur in the ground truth, but for miou_all_classes, where
+    Every mean is over the classes that occur in the ground truth, except miou_all_classes, where
     a class that does not counts 0 (the convention of the published WSSS evaluation scripts).
     over_activation and under_activation are the means of fp and fn over the foreground classes, so
     that miou_foreground + over_activation + under_activation = 1. pixel_accuracy = Σ TP / Σ T.

@@ -19,7 +19,7 @@ class EvaluationRecipe(Recipe):
         0.3,
         ge=0,
         le=1,
-        description="Nobody chose this one on ground truth: its figures are reported besides.",
+        description="Nobody chose this one on ground truth: its numbers are reported, too.",
     )
     predicted_ignore: Literal["error", "background", "skip"] = Field(
         "error",

@@ -46,7 +46,7 @@ def document(
 
     kind: "maps", "scores" or "masks". header: of the evaluated file; None for PNG masks. classes
     begin with the background. image_labels: None for what the file says of them. more_metrics:
-    next to those of the confusion matrix. saliency: what the background was, where it was some.
+    next to the confusion matrix's. saliency: what the background was, where it was some.
 
     Raises UserError if no pixel has ground truth.
     """

@@ -1,6 +1,6 @@
 """Measures of class-agnostic saliency maps, as salient object detection reports them.
 
-Pixels without ground truth are left out of every sum; without such pixels the numbers are those of
+Pixels without ground truth are left out of every sum; without such pixels the numbers agree with
 the published definitions.
 """
 

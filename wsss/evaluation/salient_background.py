@@ -19,9 +19,9 @@ from wsss.evaluation.checks import listed
 class SalientBackground(MapReader):
     """A maps file of classes read together with the saliency s of its images, at their size.
 
-    "threshold": each map is s where it is the highest (the first of several), 0 elsewhere, so that
-    at threshold t a pixel is background where s does not exceed t or no class map is above 0, else
-    of its highest class.
+    "threshold": each map is s where it is the highest (the first of several), 0 elsewhere. So at
+    threshold t a pixel is background where s does not exceed t or no class map is above 0.
+    Otherwise it is of its highest class.
     "soft": a background channel 1 − s stands before the maps, for an arg-max.
 
     Raises UserError for saliency of other classes, another split or other images.

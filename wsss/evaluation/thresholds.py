@@ -180,7 +180,7 @@ def _array(given: Any, what: str, kinds: str, ndim: int) -> np.ndarray:
         array = np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:
         line = str(error).partition("\n")[0]
-        raise UserError(f"the {what} are no array on the CPU ({line}); give {needed}") from None
+        raise UserError(f"the {what} are not an array on the CPU ({line}); give {needed}") from None
     if array.ndim == ndim and not array.size and isinstance(given, list | tuple):
         array = array.astype(np.float64 if kinds == "f" else np.int64)  # a list of nothing
     if array.dtype.kind not in kinds or array.ndim != ndim:

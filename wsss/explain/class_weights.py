@@ -38,8 +38,8 @@ def between(matrix: Float64[np.ndarray, "c c"]) -> float:
 def weights_figure(models: Sequence[Path]) -> bytes:
     """A PNG: the correlation of each two classes' weights as a heat map, side by side for models.
 
-    Titles are the names of the models' folders. Raises UserError for a file that is no classifier,
-    or one of a single class.
+    Titles are the names of the models' folders. Raises UserError for a file that is not a
+    classifier, or one of a single class.
     """
     found = [_correlation_of(model) for model in models]
     side = 2.2 + 0.42 * max(len(classes) for classes, _ in found)

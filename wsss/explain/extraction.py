@@ -38,7 +38,7 @@ def explain(
 ) -> None:
     """Write ψ of the method's maps of each image's classes to `out`: float16 in [0, 1].
 
-    Maps have the resolution that the method gives them, that of the network's last maps or of its
+    Maps have the resolution that the method gives them: of the network's last maps or of its
     input. Classes are the detected or the given ones, as the recipe says; an image without any
     gets no map.
 

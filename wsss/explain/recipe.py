@@ -29,7 +29,7 @@ class Curves(Recipe):
 
 
 class MetricsRecipe(Recipe):
-    """What is measured beside the five metrics of masked images."""
+    """What is measured next to the five metrics of masked images."""
 
     curves: Curves | None = Field(None, description="Deletion and insertion; null: neither.")
 
@@ -45,7 +45,7 @@ class LocalizationRecipe(Recipe):
     )
     percentiles: tuple[Percentile, ...] | None = Field(
         None,
-        description="In the place of percentile: several, of which val takes the one of the "
+        description="In the place of percentile: several. Val takes the percentile with the "
         "highest MaxBoxAccV2 on train.",
     )
     step: float = Field(0.01, gt=0, le=0.5, description="Between thresholds in [0, 1].")

@@ -24,14 +24,14 @@ from wsss.nn.token_maps import give_maps
 from wsss.nn.vgg import vgg_trunk
 from wsss.nn.wide_resnet38 import WideResNet38
 
-_PROBE = (225, 353)  # multiples of none of the usual strides, and they tell them apart
+_PROBE = (225, 353)  # multiples of none of the usual strides, which they distinguish
 _TIMM_CANNOT = (TypeError, RuntimeError, NotImplementedError, AssertionError, ValueError)
 
 
 def build_trunk(recipe: Backbone) -> nn.Module:
     """The network up to its last feature map: (B, 3, H, W) → (B, num_features, ⌈H/s⌉, ⌈W/s⌉).
 
-    s is the recipe's output stride. A ViT or Swin first pads sides that are no multiples of its
+    s is the recipe's output stride. A ViT or Swin first pads sides that are not multiples of its
     patch with 0, at the right and below; so the last row and column may lie partly outside of the
     image. A few convolutional networks of timm (DenseNet) round down instead.
     Raises UserError for a network that timm has not, that has no maps of any input size, or whose
@@ -51,7 +51,7 @@ def build_trunk(recipe: Backbone) -> nn.Module:
 
 
 def build_pyramid(recipe: Backbone) -> nn.Module:
-    """The network with a list of every stage's feature maps; `feature_info` tells their shapes.
+    """The network with a list of every stage's feature maps; `feature_info` has their shapes.
 
     Raises UserError for a network that timm cannot build so; all transformers are among them.
     """

@@ -50,7 +50,7 @@ def load_cam_network(path: str | Path, output_stride: int | None = None) -> Trai
     """Read a classifier's model file.
 
     output_stride: 8, 16 or 32 in place of the trained one; dilation changes no weights.
-    Raises UserError for a file that is no classifier, or is damaged.
+    Raises UserError for a file that is not a classifier, or is damaged.
     """
     state, about = read_model(path, "classifier")
     plain = dict(about["recipe"]["backbone"])

@@ -40,7 +40,7 @@ class LabelledImages(Dataset):
 class MaskedImages(Dataset):
     """Items: image (3, crop, crop) float32 and its mask (crop, crop) uint8, 255 = ignored.
 
-    The images are those of the masks file; UserError if the images file lacks one, has it in
+    The masks file decides which images; UserError if the images file lacks one, has it in
     another size, or is of another split.
     """
 

@@ -1,4 +1,4 @@
-"""Convolutions that take over the BatchNorm behind them while it uses running statistics."""
+"""Convolutions that take over the BatchNorm after them while it uses running statistics."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class _Tracer(Tracer):
 
 
 def fold_batch_norm(network: nn.Module) -> int:
-    """Make every BatchNorm2d right behind a convolution part of it, while it is in `.eval()`.
+    """Make every BatchNorm2d right after a convolution part of it, while it is in `.eval()`.
 
     Then y = γ (W∗x + c − μ) / √(σ² + ε) + β is one convolution, with the kernel W γ / √(σ² + ε):
     a memory-bound pass less in both directions, and one activation less to keep. Kernels are made
-    anew in every call, so that W, γ and β are trained as before, and names of parameters stay.
+    again in every call, so that W, γ and β are trained as before, and names of parameters stay.
     In training mode both modules do what they did.
 
     Returns the number of pairs, without those folded before; 0 for a network that torch.fx cannot
@@ -45,7 +45,7 @@ def fold_batch_norm(network: nn.Module) -> int:
 def folded_batch_norms(network: nn.Module) -> Iterator[int]:
     """`fold_batch_norm` for a while, for many passes of a network that is somebody else's.
 
-    Kernels are made once, without gradients, for inputs in channels_last, also those of pairs that
+    Kernels are made once, without gradients, for inputs in channels_last, also for pairs that
     `fold_batch_norm` folded before. Modules in training mode stay as they are, as does a network
     with forward hooks, which would see other values meanwhile. A network that takes another way
     for tensors than for torch.fx's proxies may give other values: compare once.

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 def give_maps(network: nn.Module) -> None:
     """Make a ViT or Swin without pooling return (B, K, ⌈H/p⌉, ⌈W/p⌉) maps, p the stride.
 
-    Images whose sides are no multiples of the patch are padded with 0 at the right and below.
+    Images whose sides are not multiples of the patch are padded with 0 at the right and below.
     Class and other prefix tokens are dropped. Hooks do it: the state's names stay timm's.
     """
     network.register_forward_pre_hook(_pad)

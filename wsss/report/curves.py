@@ -118,7 +118,7 @@ def _draw(panel: Axes, curves: list[Curve], key: str, look: dict[str, str], name
 
 
 def _legend(grid: np.ndarray) -> tuple[list[Any], list[str]]:
-    """One entry an experiment, though it may have maps in one row of panels only."""
+    """One entry per experiment, though it may have maps in one row of panels only."""
     found: dict[str, Any] = {}
     for line in grid:
         for handle, label in zip(*line[0].get_legend_handles_labels(), strict=True):

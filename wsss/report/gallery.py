@@ -41,7 +41,7 @@ class _Column:
 
     @property
     def salient(self) -> bool:
-        """Whether it tells foreground from background only."""
+        """Whether it knows foreground and background only."""
         return self.reader.header.classes == SALIENT
 
 
@@ -50,8 +50,8 @@ def make_gallery(spec: GallerySpec) -> bytes:
 
     Masks and class scores are drawn as masks, maps as colour that is clear where they are low, and
     what is not salient dark. With ground truth, each mask (and maps with a threshold) carries its
-    mIoU on that image, in percent; of saliency it is that of foreground and background, and of a
-    mask with 255 that of its other pixels. Shown are images that all files
+    mIoU on that image, in percent; for saliency, of foreground and background; for a
+    mask with 255, of its other pixels. Shown are images that all files
     hold.
 
     Raises UserError for files of other splits or classes, and if the files share no image.

@@ -20,7 +20,7 @@ def metric_notes(
     read: Sequence[Sequence[Sequence[Evaluation]]],
     seeds: Sequence[int],
 ) -> list[str]:
-    """One sentence a line. read[row][column] are the evaluations of a cell, one a seed."""
+    """One sentence per line. read[row][column] are the evaluations of a cell, one per seed."""
     shown = {column: [row[i] for row in read] for i, column in enumerate(columns)}
     names, over = list(dict.fromkeys(_note(column) for column in columns)), _spread(seeds)
     what = f"{names[0]} in %{over}" if len(names) == 1 else f"In %{over}: {'; '.join(names)}"
@@ -79,7 +79,7 @@ def unjudged_notes(rows: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def seconds_notes(recipe: TableRecipe, seeds: Sequence[int]) -> list[str]:
-    """One sentence a line."""
+    """One sentence per line."""
     return [
         f"Wall-clock seconds of the stages' jobs, added up{_spread(seeds)}.{_reading(recipe)}",
         "Peak memory is the largest resident set of one job.",

@@ -63,7 +63,7 @@ class TableRecipe(Recipe):
 
 
 class GalleryRecipe(Recipe):
-    """A picture with one row an image."""
+    """A picture with one row per image."""
 
     images: int = Field(6, ge=1, le=100, description="Number of rows.")
     seed: int = Field(0, ge=0, description="Seed of the choice of images.")

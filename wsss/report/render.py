@@ -34,7 +34,7 @@ def write_tables(spec: TableSpec, *, csv: Path, markdown: Path, latex: Path) -> 
 
 
 def to_frame(table: Table) -> pd.DataFrame:
-    """One row a cell: experiment, column, metric, mean, std, n; fractions, seconds or GiB."""
+    """One row per cell: experiment, column, metric, mean, std, n; fractions, seconds or GiB."""
     rows = [
         (name, column, metric, cell.mean, cell.std, len(cell.values))
         for name, row in zip(table.recipe.experiments, table.cells, strict=True)

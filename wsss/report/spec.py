@@ -127,4 +127,4 @@ def parse(text: str, spec: type[S]) -> S:
         lines = [f"--spec: {line}" for _, line in error_lines(error, spec)]
         raise UserError("\n".join(lines)) from None
     except (ValueError, OSError) as error:
-        raise UserError(f"--spec: no base64 of bz2 behind {_PACKED} ({error})") from None
+        raise UserError(f"--spec: no base64 of bz2 after {_PACKED} ({error})") from None

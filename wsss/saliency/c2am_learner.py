@@ -32,7 +32,7 @@ class C2amLearner(Learner):
         self.register_buffer("border", torch.zeros(2))
 
     def on_train_epoch_start(self) -> None:
-        """Count the border anew: the last epoch decides."""
+        """Count the border from zero: the last epoch decides."""
         self.border.zero_()
 
     def loss(self, batch: Sequence[Tensor]) -> tuple[Float[Tensor, ""], dict[str, Any]]:

@@ -36,11 +36,12 @@ def extract_c2am(
 ) -> None:
     """Write C²AM's map of each image to `out`: class 1, "salient", in [0, 1], of 8 bits.
 
-    ReLU of the logits (of their negative, where training found the sides swapped), averaged over
-    scales and flips on the grid ((H − 1) // s + 1, (W − 1) // s + 1) with s = recipe.map_stride,
-    divided by (its maximum + 1e-5). No label of the images is read. shard: the part of them that
-    is meant. Raises UserError where `model` is no whole model file of C²AM, or `images` no whole
-    images file.
+    ReLU of the logits, or of their negative where training found the sides swapped. It is averaged
+    over scales and flips on the grid ((H − 1) // s + 1, (W − 1) // s + 1) with s =
+    recipe.map_stride, then divided by (its maximum + 1e-5). No label of the images is read.
+
+    shard: the part of the images that is meant. Raises UserError where `model` is not a whole
+    model file of C²AM, or `images` not a whole images file.
     """
     torch.set_num_threads(threads)
     trained = load_c2am(model)
@@ -68,8 +69,8 @@ def extract_network(
     """Write a saliency network's map of each image to `out`: class 1, "salient", in [0, 1], 8 bits.
 
     The sigmoid of each scale and flip, averaged on the same grid as C²AM's maps. No label of the
-    images is read. shard: the part of them that is meant. Raises UserError where `model` is no
-    whole model file of a saliency network, or `images` no whole images file.
+    images is read. shard: the part of them that is meant. Raises UserError where `model` is not
+    a whole model file of a saliency network, or `images` not a whole images file.
     """
     torch.set_num_threads(threads)
     trained = load_saliency_network(model)

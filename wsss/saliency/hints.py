@@ -39,7 +39,7 @@ def hint_mask(
 ) -> Bool[Tensor, "b 1 h w"]:
     """Where hints (in steps of 1/254), resized to `size`, reach the threshold, which is in [0, 1].
 
-    Padding (255) is no hint.
+    Padding (255) is not a hint.
     """
     values = torch.where(hints == IGNORE, 0, hints).float()[:, None] / STEPS
     # antialias: places between the grid's points count, as they do for the network.

@@ -73,7 +73,7 @@ def hint_loss(
     """Mean over the hinted places of the cross entropy of σ(logits) with 1 − ε/2.
 
     label_smoothing: ε, in [0, 1). 0 where nothing is hinted, and no gradient then. Where processes
-    share a batch its mean over them is that of all places.
+    share a batch, its mean over them is over all places.
     """
     target = torch.full_like(logits, 1 - label_smoothing / 2)
     each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")

@@ -21,7 +21,7 @@ def saliency_loss(
 ) -> Float[Tensor, ""]:
     """Mean binary cross entropy of σ(logits), enlarged, over the pixels of 0 or 1; 255 is left out.
 
-    The published loss is the sum: Adam does not tell them apart. 0 where no pixel counts.
+    The published loss is the sum: for Adam they are the same. 0 where no pixel counts.
     """
     full = F.interpolate(logits.float(), masks.shape[-2:], mode="bilinear", align_corners=False)
     counts = (masks != IGNORE)[:, None]

@@ -67,7 +67,7 @@ class PoolNet(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """What the image holds as a whole: features pooled into 1, 9 and 25 bins beside themselves."""
+    """What the image holds as a whole: features, and their pools of 1, 9 and 25 bins."""
 
     def __init__(self, channels: int):
         super().__init__()

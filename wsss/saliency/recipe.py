@@ -42,7 +42,7 @@ class Hints(Recipe):
     threshold: float = Field(
         0.4, gt=0, lt=1, description="A place is hinted where any class reaches it; COCO: 0.3."
     )
-    weight: float = Field(1.0, gt=0, description="Of the hints' loss beside C²AM's own.")
+    weight: float = Field(1.0, gt=0, description="Of the hints' loss, next to C²AM's own.")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="ε: the target is 1 − ε/2.")
 
 

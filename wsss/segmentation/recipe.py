@@ -27,7 +27,7 @@ class SegmentationTraining(Training):
 
 
 class TrainRecipe(Recipe):
-    """What a training job depends on; the defaults are those of P-NOC for VOC."""
+    """What a training job depends on; the defaults are P-NOC's for VOC."""
 
     backbone: Backbone = Backbone()
     augment: Augment = Augment()
@@ -57,7 +57,7 @@ class TrainRecipe(Recipe):
 
 
 class PredictRecipe(Recipe):
-    """What a prediction job depends on, besides the model."""
+    """What a prediction job depends on, next to the model."""
 
     scales: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (0.5, 1.0, 1.5, 2.0), min_length=1, description="Factors of the image's size."

@@ -53,7 +53,7 @@ class Bar(TQDMProgressBar):
 
 
 class Waiting(Callback):
-    """Tells which share of an epoch's time the training waited for its batches."""
+    """Measures the share of an epoch's time in which the training waited for its batches."""
 
     def __init__(self) -> None:
         self.waited, self.began, self.ended = 0.0, 0.0, 0.0
@@ -119,13 +119,13 @@ class Averaging(Callback):
 class History(Callback):
     """One CSV row an epoch; the rows travel in the checkpoint, so a resumed run has them all.
 
-    So do the seconds, which the log tells of a resumed run: a benchmark of its process would count
+    So do the seconds, which the log of a resumed run states: a benchmark of its process would count
     the last part only.
     """
 
     def __init__(self, path: Path, waiting: Waiting):
         self.path, self.waiting = path, waiting
-        self.rows, self.started, self.told = [], (0, 0.0), 0.0
+        self.rows, self.started, self.logged = [], (0, 0.0), 0.0
         self.before = 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -141,13 +141,13 @@ class History(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.started = (trainer.current_epoch, time.monotonic())
-        self.told = time.monotonic()
+        self.logged = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, i: int
     ) -> None:
-        if not sys.stderr.isatty() and time.monotonic() - self.told > 60:
-            self.told = time.monotonic()
+        if not sys.stderr.isatty() and time.monotonic() - self.logged > 60:
+            self.logged = time.monotonic()
             of = trainer.num_training_batches
             log.info(
                 "epoch %d/%d  batch %d/%d", trainer.current_epoch + 1, trainer.max_epochs, i, of

@@ -42,7 +42,7 @@ class Checkpoints:
     def discard_others(self) -> None:
         """Delete the checkpoints of another fingerprint; only the first process does."""
         if _all(self.out).exists() and not self.folder.exists() and rank() == 0:
-            log.info("%s: checkpoint of another recipe, code or input; starting anew", self.out)
+            log.info("%s: checkpoint of another recipe, code or input; starting again", self.out)
             shutil.rmtree(_all(self.out))
 
     def epochs(self) -> int:

@@ -27,10 +27,10 @@ def build_loaders(
     parts: in how many a batch is computed. workers: of the training loader.
     """
     if workers:
-        # The server of the forks imports torch once, not each worker anew.
+        # The server of the forks imports torch once, not in each worker.
         multiprocessing.set_forkserver_preload([type(dataset).__module__])
     options = {
-        "persistent_workers": workers > 0,  # starting them anew costs seconds every epoch
+        "persistent_workers": workers > 0,  # starting them again costs seconds every epoch
         # Not fork: the parent's threads (OpenMP, HDF5) do not survive it.
         "multiprocessing_context": "forkserver" if workers else None,
         "worker_init_fn": _leave_sigterm_alone,

@@ -1,8 +1,8 @@
 """The training loop of every stage: Lightning, with exact resumption.
 
 Epoch e of a run draws its order and augmentations from (seed, e, index) alone, and reseeds torch
-when it starts, so a run that was killed and resumed from its last epoch's checkpoint ends with the
-same bytes as one that was not. On several GPUs each batch holds the same images as on one.
+when it starts. So a run that was killed and resumed from its last epoch's checkpoint ends with the
+same bytes as a run that was not. On several GPUs each batch holds the same images as on one.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def fit(
 ) -> None:
     """Train `learner` on `dataset` by its schedule; the caller saves the network afterwards.
 
-    out: the model file to come; checkpoints lie in a hidden folder beside it and go away with
-    `discard_checkpoints`, TensorBoard logs in log/tensorboard. history: one CSV row an epoch;
+    out: the model file to come; checkpoints lie in a hidden folder next to it and go away with
+    `discard_checkpoints`, TensorBoard logs in log/tensorboard. history: one CSV row per epoch;
     log/<name>.history.csv unless given.
     best: a validation metric; the learner ends with the weights of the epoch where it is highest
     instead of the last's.
@@ -68,9 +68,10 @@ def fit(
     In one of several processes (wsss.core.ranks) it computes that one's share of every batch, and
     only the first writes anything. Where CUDA is out of memory it goes on in half batches, two of
     which make a step: once, and for all starts that resume.
-    Raises UserError if the data set has no full batch, the loss is not finite, a checkpoint cannot
-    be written (the one before it stays), or half batches are too much for the GPU as well; Stopped
-    on SIGTERM.
+
+    Raises UserError if the data set has no full batch, or the loss is not finite. The same if a
+    checkpoint cannot be written (the one before it stays), or half batches are too much for the
+    GPU as well. Raises Stopped on SIGTERM.
     """
     training = learner.schedule
     if len(dataset) < training.batch_size:

@@ -41,7 +41,7 @@ def train_to_file(
     kind: of the model file. module: whose code decides the result. inputs: files that a checkpoint
     must have been made from; None where there is none. about: called after the training, more for
     the file's header. options: of `fit`. UserError as of `fit` and `save_model`.
-    gpus: above 1 this process starts the command it was started with anew, once a GPU, and returns
+    gpus: above 1 this process starts its own command again, once per GPU, and returns
     when those have written `out`; so only command lines give more than 1. Stopped where one of
     them fails.
     """
@@ -78,14 +78,14 @@ def train_to_file(
 
 
 def loader_workers(threads: int) -> int:
-    """Processes that decode and augment beside `threads` compute threads; 0: in this process."""
+    """Processes that decode and augment next to `threads` compute threads; 0: in this process."""
     if torch.cuda.is_available():
         return max(1, threads - 1)
     return min(2, threads) if threads > 1 else 0
 
 
 def processes(batch_size: int, gpus: int) -> int:
-    """Claim up to `gpus` GPUs, and tell in how many processes to train, a GPU each.
+    """Claim up to `gpus` GPUs, and return in how many processes to train, a GPU each.
 
     The largest number up to the GPUs there are that divides the batch. Every reason for fewer than
     asked for is logged.

@@ -67,7 +67,7 @@ class Config(BaseModel):
     def recipe(self, section: str, name: str, *keys: str) -> str:
         """Canonical JSON of a recipe, or of a part of it: the one param of its jobs.
 
-        Raises UserError if there is no such recipe, or if it has no such part.
+        Raises UserError if no such recipe exists, or if it has no such part.
         """
         value: Any = self.entry(section, name).model_dump(mode="json")
         for key in keys:

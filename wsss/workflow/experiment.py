@@ -1,4 +1,4 @@
-"""An experiment: one recipe a stage."""
+"""An experiment: one recipe per stage."""
 
 from __future__ import annotations
 

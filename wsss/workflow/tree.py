@@ -53,7 +53,7 @@ def evaluated(experiment: Experiment, seed: int, column: str, split: str) -> str
 
 
 def shards(number: int) -> tuple[str, ...]:
-    """What the names of a file's parts have behind the split: nothing for one, .1-of-4, …"""
+    """What the names of a file's parts have after the split: nothing for one, .1-of-4, …"""
     if number == 1:
         return ("",)
     return tuple(f".{i}-of-{number}" for i in range(1, number + 1))

@@ -41,15 +41,15 @@ def lrp(
     """R of the pixels, summed over RGB, at the images' size; it starts as the pair's logit s_c.
 
     The classifier's layer does not matter; rules go through the whole network (see `Propagation`
-    for which rule is for what), and a convolution and the BatchNorm behind it are one layer.
+    for which rule is for what), and a convolution and the BatchNorm after it are one layer.
 
     composite: linear layers have ε in all of them; convolutions
     "epsilon": ε; "epsilon-plus": z⁺; "alpha2-beta1": αβ;
-    "epsilon-gamma-box": γ, and z^B those of the images themselves.
+    "epsilon-gamma-box": γ, and z^B for the images themselves.
     epsilon: ε, 0 for LRP-0. gamma: γ. alpha, beta: α ≥ 1 and β = α − 1. low, high: the least and
     the most that normalised pixels can be, a number a channel: −mean/std and (1 − mean)/std.
 
-    Σ R = s_c without biases (a BatchNorm's shift is one) and with ε = 0, but for what z⁺ and αβ
+    Σ R = s_c without biases (a BatchNorm's shift is one) and with ε = 0, except what z⁺ and αβ
     lose or gain at units whose contributions have one sign; in deep networks biases keep most of
     it. With ReLUs LRP-0 is gradient × input. A residual addition that nearly cancels gives both
     summands more than they have together, with opposite signs.
@@ -57,8 +57,8 @@ def lrp(
     Cost: one forward pass; then, for each class of the image with most classes, transposed
     convolutions of one forward pass each (none for weights, as a backward pass has): ε and z⁺ 1,
     αβ 2, γ 3. The first of these needs sums over contributions before: z⁺ 1, αβ and γ 2. Layers
-    whose input has negative numbers (behind no ReLU) cost more: z⁺ 2, αβ 4, γ 5; their sums 2, 4
-    and 4. The sums are kept: memory is about that of training, and a tensor of a layer's output
+    whose input has negative numbers (not after a ReLU) cost more: z⁺ 2, αβ 4, γ 5; their sums 2, 4
+    and 4. The sums are kept: memory is about as in training, and a tensor of a layer's output
     more for z⁺, two for αβ and γ. Autocast is switched off.
 
     Raises ValueError for images that z^B's bounds do not hold, and for numbers out of range;
@@ -98,7 +98,7 @@ def _logits(
         output = propagation.run(pixels, of=network)
         logits = output[-1] if isinstance(output, tuple) else output
         if not logits.requires_grad:
-            raise UserError("lrp: the network's output is no logits; leave out its last sigmoid")
+            raise UserError("lrp: the network's output is not logits; leave out its last sigmoid")
         return logits
     # The head computes maps first and means after; as a linear layer of means it has ε.
     features = propagation.run(pixels, of=network.features)

@@ -53,7 +53,7 @@ class Propagation(TorchFunctionMode):
     | operation | relevance |
     |---|---|
     | convolution, linear | the composite's rule, of (layer and BatchNorm) where one follows |
-    | BatchNorm behind anything else | the composite's rule for linear layers |
+    | BatchNorm after anything else | the composite's rule for linear layers |
     | + | in proportion to the summands; constants keep theirs |
     | average pooling, mean | in proportion to the summands |
     | max pooling | to the largest; where windows overlap, what a pixel gets from each is added |
@@ -62,8 +62,8 @@ class Propagation(TorchFunctionMode):
     | × a constant; × σ(…) or a hard σ, as in squeeze-and-excitation | all to the signal |
 
     Raises UserError, with the module's name, for any other operation; for BatchNorm in training
-    mode; for products of two signals, and sigmoids that are no factor; and where a tensor is used
-    after an operation in place.
+    mode; for products of two signals, and sigmoids that are not a factor; and where a tensor is
+    used after an operation in place.
     """
 
     def __init__(self, network: nn.Module, images: Float[Tensor, "b 3 H W"], composite: Composite):
@@ -268,7 +268,7 @@ class Propagation(TorchFunctionMode):
         return value
 
     def _refuse_unless_about(self, func: Callable, args: Any, kwargs: dict, what: str) -> Any:
-        """What an operation tells about a tensor, such as its shape; UserError if it is one."""
+        """What an operation says about a tensor, such as its shape; UserError if it is one."""
         with torch.no_grad():
             out = func(*args, **kwargs)
         if any(True for _ in _tensors([out])):

@@ -66,7 +66,7 @@ def scaling(factor: Float[Tensor, "#c ..."], shift: Float[Tensor, "#c ..."]) -> 
 
 
 def rescale_layer(layer: Affine, factor: Float[Tensor, " o"], shift: Float[Tensor, " o"]) -> Affine:
-    """A linear layer or a convolution with the BatchNorm behind it: factor · (W x + b) + shift."""
+    """A linear layer or a convolution with the BatchNorm after it: factor · (W x + b) + shift."""
     weight = layer.weight * factor.view(-1, *[1] * (layer.weight.ndim - 1))
     outputs = (-1, *[1] * (layer.weight.ndim - 2))
     bias = shift.view(outputs)
@@ -80,7 +80,7 @@ def quotient(
 ) -> Float[Tensor, "*s"]:
     """R / (z + ε·sgn(z)) with sgn(0) = 1, divided in float32 at least; 0 where that divides by 0.
 
-    What has no contributions gets no relevance, but for rules that lose some.
+    What has no contributions gets no relevance, except by rules that lose some.
     """
     wide = z.to(torch.promote_types(z.dtype, torch.float32))
     wide = wide + torch.where(wide < 0, -epsilon, epsilon)
@@ -118,7 +118,7 @@ def alpha_beta(
 ) -> Back:
     """R_i = Σ_k (α·p⁺_ki / Σ p⁺_k − β·p⁻_ki / Σ p⁻_k) R_k of contributions p = x_i W_ki, and b_k.
 
-    Conserves relevance where α − β = 1, there is no bias, and k has contributions of both signs.
+    Conserves relevance where α − β = 1, no bias is added, and k has contributions of both signs.
     """
     positive = _contributions(layer, x, 1)
     negative = _contributions(layer, x, -1) if beta else None
@@ -189,7 +189,7 @@ def _contributions(layer: Affine, x: Tensor, sign: int) -> _Contributions:
         total = total + _half(layer.bias, sign)
 
     def back(q: Tensor) -> Tensor:
-        # Half weights are made anew: kept, they would double the network.
+        # Half weights are made each time: kept, they would double the network.
         transposed = (layer.transposed(q, _half(layer.weight, s), x.shape) for _, s in parts)
         return sum(part * t for (part, _), t in zip(parts, transposed, strict=True))
 

@@ -22,10 +22,12 @@ def d_minmax_grad_cam(
 ) -> Maps:
     """Σ_k w_k A_k with w = Σ over positions of max(g¹, 0) − max(g², 0) + min(g³, 0).
 
-    g¹, g², g³ are the gradients by A of s_c, of Σ s_j / max(n − 1, 1) over the other classes and of
-    Σ s_j / max(n, 1) over all n classes that are contrasted in the image, as in `minmax_cam`. Where
-    logits are linear in the activations' means it is D-MinMax-CAM in the form of the authors' code,
-    and is computed as such.
+    g¹ is the gradient of s_c by A. g² is the gradient of Σ s_j / max(n − 1, 1) over the other
+    classes, g³ of Σ s_j / max(n, 1) over all n classes. The n classes are those that are contrasted
+    in the image, as in `minmax_cam`.
+
+    Where logits are linear in the activations' means it is D-MinMax-CAM in the form of the
+    authors' code, and is computed as such.
     """
     if classifier.averages:
         return d_minmax_cam(classifier, images, selection, contrast=contrast)

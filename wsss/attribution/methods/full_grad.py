@@ -84,7 +84,7 @@ def full_grad(
     layers, which have no place, are not in the maps.
 
     A logit is the sum of what ψ is taken of where the network is piecewise affine; `full_gradient`
-    gives these terms, with those of fully connected layers.
+    gives these terms, and fully connected layers' too.
     strict: False: maps also of other networks, without what is missing.
     Raises UserError if `strict` and the network is not piecewise affine; it names the modules.
     """

@@ -22,7 +22,7 @@ def minmax_cam(
 ) -> Maps:
     """CAM with the weights W_c − 1/max(n − 1, 1) · Σ W_j over the other classes j of the image.
 
-    contrast: the n classes D of the image that c is set against, but for c itself; None: the
+    contrast: the n classes D of the image that c is set against, except c itself; None: the
     selection, or what is detected at 0.5 where that is a list of indices. Of a class alone it is
     CAM. For a class outside of D the sum is over n classes, and the divisor stays.
 

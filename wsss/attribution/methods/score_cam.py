@@ -40,9 +40,9 @@ def score_cam(
     """M_c = Σ_k ω_ck A_k; ω from the logits s_c of x ⊙ H_k, H_k being A_k upsampled to [0, 1].
 
     Masked forward passes are made once for all classes of an image, and for no image without one.
-    With BatchNorm another pass tells whether it may be folded meanwhile.
+    With BatchNorm another pass shows whether it may be folded meanwhile.
 
-    channels: how many of an image's channels, those of the highest standard deviation over space;
+    channels: how many of an image's channels, by their standard deviation over space;
     constant ones, which mask nothing, never; None: all others.
     weight: ω_ck is σ(s_c) (MinMax-CAM's authors), s_c, or its softmax over the channels (the
     paper, whose baseline cancels there).

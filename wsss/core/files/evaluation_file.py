@@ -65,7 +65,7 @@ def read_evaluation(path: Path, split: str | None = None) -> dict[str, Any]:
 def train_threshold(path: Path) -> float:
     """The threshold that an evaluation of maps on train chose, in [0, 1].
 
-    Raises UserError for an evaluation of another split, or of what has no threshold, besides what
+    Raises UserError for an evaluation of another split, or of what has no threshold, next to what
     `read_evaluation` refuses: a threshold that val's masks chose makes val's figures too good.
     """
     read = read_evaluation(path, "train")

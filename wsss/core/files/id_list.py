@@ -20,7 +20,7 @@ def read_list(path: Path) -> list[str]:
 
     An id is the whole line without an image suffix, blanks inside it included. A line that starts
     with "/" is one of VOC's published pairs "/JPEGImages/<id>.jpg /SegmentationClassAug/<id>.png".
-    Raises UserError for a file that is no readable text, and for ids with a folder in them.
+    Raises UserError for a file that is not readable text, and for ids with a folder in them.
     """
     lines = [line.strip() for line in read_text(path).split("\n")]
     ids = [

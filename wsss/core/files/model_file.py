@@ -43,7 +43,7 @@ def read_model(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], di
                 )
             about = json.loads(metadata["wsss"])
             if not isinstance(about, dict):
-                raise ValueError("its header is no object")
+                raise ValueError("its header is not an object")
             if about.get("kind") != kind:
                 raise UserError(f"{path}: holds a {about.get('kind')}, but a {kind} is needed here")
             return {key: file.get_tensor(key) for key in file.keys()}, about

@@ -20,8 +20,8 @@ def write_pngs(
 ) -> None:
     """Write `out`/<id>.png for each id of `source`, from its encoded bytes.
 
-    UserError before anything is written if an id is no file name, or if the folder holds anything
-    already, unless `overwrite`: then files of the same name are replaced and others stay.
+    UserError before anything is written if an id is not a file name, or if the folder holds
+    anything already, unless `overwrite`: then files of the same name are replaced and others stay.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
@@ -30,7 +30,7 @@ def write_pngs(
         raise UserError(f"{out}: not empty; give an empty folder, or --overwrite")
     for name in ids:
         if Path(name).name != name:
-            raise UserError(f"{source}: id '{name}' is no file name; it cannot be exported")
+            raise UserError(f"{source}: id '{name}' is not a file name; it cannot be exported")
     out.mkdir(parents=True, exist_ok=True)
     found = zip(ids, pngs, strict=True)
     for name, png in progress(found, total=len(ids), what="export"):

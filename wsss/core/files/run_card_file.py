@@ -29,7 +29,7 @@ def card_path(out: str | Path) -> Path:
 def run_card(out: str | Path, entry: Callable, recipe: str, **more: Any) -> None:
     """Record next to an output who made it: recipe, digest of `entry`'s module, commit, seconds.
 
-    The seconds are those of the whole command, imports included. No rule depends on the card:
+    The seconds count the whole command, imports included. No rule depends on the card:
     times and host names in it never cause a rerun. Of several processes that make one output,
     none writes a card: the one that started them does.
     """

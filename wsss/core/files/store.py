@@ -4,7 +4,7 @@ Every file is written under a temporary name in the same folder, marked complete
 readers refuse anything else with one line. Layout (all kinds): a flat chunked dataset `values`,
 its index `offset` (N+1,), the `ids` (N,), the images' `size` (N, 2) as (H, W). Images add
 `labels` (N, C); maps add `shape` (N, 3) as (K, h, w) and the ragged class ids `classes`. Values are
-uint8, those of maps float16, or 255 times the map as uint8 (format version 2).
+uint8, in maps float16, or 255 times the map as uint8 (format version 2).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# File locks fail on many network file systems; one writer a file and the rename make them needless.
+# File locks fail on many network file systems. One writer per file and the rename replace them.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "BEST_EFFORT")
 
 import h5py
@@ -134,7 +134,7 @@ class _Writer:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """A failed write is told as the system told it, whatever HDF5 makes of it later."""
+        """A failed write is reported in the system's words, whatever HDF5 makes of it later."""
         try:
             yield
             self._sink.check()

@@ -42,7 +42,7 @@ class FolderData(FileData):
         if len(names) > 254:
             raise ValueError("more than 254 classes; masks are 8 bit and 255 is ignored")
         if "background" in names or "" in names:
-            raise ValueError("'background' and '' are no classes; id 0 is background by itself")
+            raise ValueError("'background' and '' cannot be classes; id 0 is background by itself")
         return refuse_repeats(names)
 
     @model_validator(mode="after")

@@ -49,7 +49,7 @@ class ToyData(Knobs, Data):
     def read_masks(
         self, split: Split, purpose: Purpose, ids: Sequence[str], workers: int, findings: Findings
     ) -> tuple[list[str], Iterator[UInt8[np.ndarray, "h w"]]]:
-        """All ids, and the exact masks; ids: those of the whole split."""
+        """All ids, and the exact masks; ids: the whole split."""
         from wsss.core.parallel import imap
         from wsss.data.toy.dataset import mask
 

@@ -53,7 +53,9 @@ class VocData(FileData):
     def _known(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for name in refuse_repeats(names or ()):
             if name not in VOC_CLASSES:
-                raise ValueError(f"'{name}' is no VOC class{did_you_mean(name, list(VOC_CLASSES))}")
+                raise ValueError(
+                    f"'{name}' is not a VOC class{did_you_mean(name, list(VOC_CLASSES))}"
+                )
         if names == ():
             raise ValueError("an empty list; name classes, or give null for all 20")
         return names

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from wsss.core.recipe import Recipe
 
-# A toy class is named after the mark that tells its objects from those of other classes.
+# A toy class is named after the mark that only its objects have.
 TOY_CLASSES = ("ring", "cross", "bars", "checks", "dots", "star", "triangle", "half")
 
 
@@ -47,7 +47,7 @@ class Knobs(Recipe):
         description="Share of coat colour and pattern that all classes have in common.",
     )
     part_strength: float = Field(
-        0.9, ge=0, le=1, description="Opacity of the mark that tells the classes apart."
+        0.9, ge=0, le=1, description="Opacity of the mark that distinguishes the classes."
     )
     part_size: float = Field(
         0.14, gt=0, le=0.5, description="Area of the mark as a share of the body's area."

@@ -1,4 +1,4 @@
-"""Toy objects: a body whose coat the classes share, and a mark that tells them apart."""
+"""Toy objects: a body whose coat the classes share, and a mark that distinguishes them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Pose:
-    """The random choices behind an outline, free of its size: an object can be drawn smaller."""
+    """The random choices for an outline, free of its size: an object can be drawn smaller."""
 
     turn: float
     flip: float
@@ -122,13 +122,13 @@ def paint_object(
     shape: Shape,
     inside: tuple[slice, slice],
     name: str,
-    behind: Float64[np.ndarray, " 3"],
+    ground: Float64[np.ndarray, " 3"],
     knobs: Knobs,
 ) -> Float64[np.ndarray, "pixels 3"]:
     """Colours (RGB in about 0..255) of the pixels of an object of class `name`.
 
-    inside: the part of the shape's window that lies in the image; pixels are those of the whole
-    object in it, row by row. behind: mean colour of what they cover; the coat stands out from it.
+    inside: the part of the shape's window that lies in the image; pixels belong to the whole
+    object in it, row by row. ground: mean colour of what they cover; the coat stands out from it.
     """
     covered = shape.whole[inside]
     u, v, mark, p, q = (
@@ -136,7 +136,7 @@ def paint_object(
     )
     index = knobs.class_names.index(name)
     own = 1 - knobs.shared_body
-    coat = (1 - own) * _coat(rng, behind) + own * _TINTS[index]
+    coat = (1 - own) * _coat(rng, ground) + own * _TINTS[index]
     phase = rng.uniform(0, 2 * np.pi, 3)
     # Blotches of random direction are common to all classes, stripes are a class's own.
     a, b = rng.uniform(0, 2 * np.pi, 2)
@@ -156,11 +156,11 @@ def paint_object(
     return colour + opacity * (drawn - colour)
 
 
-def _coat(rng: np.random.Generator, behind: Float64[np.ndarray, " 3"]) -> Float64[np.ndarray, " 3"]:
+def _coat(rng: np.random.Generator, ground: Float64[np.ndarray, " 3"]) -> Float64[np.ndarray, " 3"]:
     at = rng.uniform(0, len(_COATS) - 1.001, 6)
     low, part = at.astype(int), (at % 1)[:, None]
     coats = _COATS[low] * (1 - part) + _COATS[low + 1] * part + 8 * rng.standard_normal((6, 3))
-    distance = np.linalg.norm(coats - behind, axis=1)
+    distance = np.linalg.norm(coats - ground, axis=1)
     clear = distance >= 80
     return coats[np.argmax(clear) if clear.any() else np.argmax(distance)]
 

@@ -13,7 +13,7 @@ from wsss.data.toy.knobs import Knobs
 from wsss.data.toy.objects import Pose, outline, paint_object
 from wsss.data.toy.textures import GROUNDS, paint_ground, smooth_noise
 
-_COMPANY = 0.25  # probability of one more class, whichever, beside co-occurrence
+_COMPANY = 0.25  # probability of one more class, whichever, on top of co-occurrence
 _SHRINK = (1.0, 0.75, 0.5)  # an object that finds no room is tried smaller, then left out
 _TRIES = 12
 
@@ -120,9 +120,9 @@ def _place(
                 continue
             inside, outside = window
             covered = shape.whole[inside]
-            behind = image[outside][covered].mean(axis=0)
+            ground = image[outside][covered].mean(axis=0)
             name = knobs.class_names[index]
-            image[outside][covered] = paint_object(rng, shape, inside, name, behind, knobs)
+            image[outside][covered] = paint_object(rng, shape, inside, name, ground, knobs)
             classes.append(index + 1)
             areas.append(float(covered.sum()))
             instances[outside][covered] = len(classes)
@@ -135,7 +135,7 @@ def _room(
     """The first spot where an object hides no earlier one too much: slices of window and image."""
     size, half = knobs.size, whole.shape[0] // 2
     seen = np.bincount(instances.ravel(), minlength=len(areas))
-    # The border may cut an object, but its centre keeps away: a sliver would tell no class.
+    # The border may cut an object, but its centre keeps away: a sliver would show no class.
     low = min(int(0.4 * half) + 1, size // 2)
     for centre in np.clip(np.rint(spots * size).astype(int), low, size - 1 - low):
         inside, outside = [], []

@@ -49,7 +49,7 @@ class BoxAccuracy:
     def update(self, scores: Float[np.ndarray, "h w"], truth: Int[np.ndarray, "g 4"]) -> None:
         """Add the map of a class, in [0, 1], and the boxes of that class in the map's pixels.
 
-        The benchmark has one map an image, of its one class; here each class of an image brings
+        The benchmark has one map per image, of its one class; here each class of an image brings
         its own. Without boxes of the class the pair does not count. Published numbers are at 224²
         (`score_map`, `resize_boxes`). Raises ValueError for scores outside [0, 1].
         """
@@ -57,7 +57,7 @@ class BoxAccuracy:
             self.count(find_boxes(scores, self.thresholds, percentile=self._percentile), truth)
 
     def count(self, found: Boxes, truth: Int[np.ndarray, "g 4"]) -> None:
-        """Add the boxes of a map at `thresholds`, and those of its class, at least one."""
+        """Add the boxes of a map at `thresholds`, and its class's boxes, at least one."""
         overlap = iou(found.boxes, truth).max(1)
         deltas = np.array(DELTAS)[:, None]
         self._largest += overlap[found.largest][found.image] >= deltas

@@ -21,7 +21,7 @@ class Boxes(NamedTuple):
 
     boxes: of all contours of the first binary image, then of the second, …, at least one each;
     starts: where each one's begin; largest: which box is of its largest contour; image: the binary
-    image of each threshold. Of several percentiles the binary images are those of all.
+    image of each threshold. Several percentiles give the binary images of all.
     """
 
     boxes: Int64[np.ndarray, "n 4"]
@@ -51,7 +51,7 @@ def find_boxes(
 
     A contour's box is (x, y, min(x + w, W − 1), min(y + h, H − 1)), a pixel wider and higher than
     the contour inside the image, as published numbers are. Holes have contours as well. The
-    largest contour is that of the largest polygon through its pixels' centres. Without any contour
+    largest contour has the largest polygon through its pixels' centres. Without any contour
     the box is (0, 0, 0, 0).
 
     Thresholds between the same two levels share a binary image, so contours are found 256 times at

@@ -43,13 +43,13 @@ def localize(
     """The localization scores of a maps file (or its shards), JSON-able.
 
     One map for each class that an image's mask shows, as the benchmark of Choe et al. (2020) has
-    one an image; a class without a map, which the classifier missed, counts as a map of zeros.
+    one per image; a class without a map, which the classifier missed, counts as a map of zeros.
     Boxes of the ground truth are those around the connected parts (8 neighbours) of the class in
     the mask: touching objects share one. Everything is at recipe.side².
 
-    Of several percentiles in the recipe, maps of train are scored by each, and the scores are those
-    of the first of highest MaxBoxAccV2; maps of another split are scored by the one that
-    percentile_from, the scores of the same maps of train, chose.
+    Several percentiles in the recipe: maps of train are scored by each, and the scores returned
+    belong to the first with the highest MaxBoxAccV2. Maps of another split are scored by the
+    percentile that percentile_from chose, the scores of the same maps of train.
 
     Raises UserError for images without maps, other classes or splits, masks without a class, and
     where percentile_from is missing, needless, or not of train.

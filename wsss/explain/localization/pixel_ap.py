@@ -40,7 +40,7 @@ class PixelAP:
     def update(self, scores: Float[np.ndarray, "h w"], truth: UInt8[np.ndarray, "h w"]) -> None:
         """Add the map of a class, in [0, 1], and its mask: 1 that class, 0 not, 255 ignored.
 
-        The benchmark has one map an image; here each class of an image brings its own. Published
+        The benchmark has one map per image; here each class of an image brings its own. Published
         numbers are at 224². Raises ValueError for other scores and other values of the mask.
         """
         check_scores(scores)

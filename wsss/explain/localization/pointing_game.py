@@ -25,7 +25,7 @@ class PointingGame:
 
     Distances are Euclidean, between pixel centres; 0 asks for a pixel of the ground truth itself.
     Published numbers are with 15 pixels, some counting only those nearer than that. The figures are
-    in pixels of the maps as they are given: compare only those of one size.
+    in pixels of the maps as they are given: compare only maps of one size.
     """
 
     def __init__(self, classes: int, tolerance: int = 15):

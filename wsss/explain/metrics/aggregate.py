@@ -105,7 +105,7 @@ def write_rows(rows: pd.DataFrame, path: Path) -> None:
 def read_rows(path: Path) -> pd.DataFrame:
     """Rows as `write_rows` wrote them, to the last bit; names of images are text.
 
-    Raises UserError for a file that is no such table.
+    Raises UserError for a file that is not such a table.
     """
     try:
         # "NA" is a name, too.

@@ -43,7 +43,7 @@ def mask_and_score(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The rows of `per_detection` of all images that have maps, and the evaluation, JSON-able.
 
-    Size, detection threshold and batch are those of the recipe that made the maps. "class" in the
+    The recipe that made the maps sets size, detection threshold and batch. "class" in the
     rows is the class id, from 1. With recipe.curves the rows also have the areas "deletion" and
     "insertion" below their curves, whose means over the detections are in the evaluation.
 
