@@ -18,10 +18,7 @@ def package(tmp_path, monkeypatch):
 
 
 def _forget():
-    for cached in (
-        *(digest.code_digest, digest.closure, digest._tree, digest._module_digest),
-        digest._imports,
-    ):
+    for cached in (digest.code_digest, digest.closure, digest._facts, digest._path):
         cached.cache_clear()
 
 

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from wsss.core import numeric_syntax
 from wsss.core.numeric_syntax import numeric_text
+from wsss.core.source_facts import Facts, SourceFacts
 
 ROOT = Path(__file__).resolve().parents[1]  # the package's folder
 
@@ -27,6 +29,7 @@ NOT_NUMERIC = {
     "wsss.core.numeric_syntax",
     "wsss.core.options",
     "wsss.core.software",
+    "wsss.core.source_facts",
     "wsss.data.layout_checks",
     "wsss.training.checkpoint_code",
 }
@@ -39,7 +42,8 @@ def code_digest(module: str) -> str:
         raise ValueError(f"{module}: computes nothing; name the module of the function that does")
     whole = hashlib.sha256()
     for name in sorted(closure(module)):
-        whole.update(f"{name} {_module_digest(name)}\n".encode())
+        whole.update(f"{name} {_facts(name).digest}\n".encode())
+    _sources.save()
     return whole.hexdigest()[:12]
 
 
@@ -57,17 +61,10 @@ def closure(module: str) -> frozenset[str]:
     return frozenset(found)
 
 
+@cache
 def _path(module: str) -> Path | None:
     path = ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")
     return path if path.is_file() else None
-
-
-@cache
-def _tree(module: str) -> ast.Module:
-    path = _path(module)
-    if path is None:
-        raise ValueError(f"{module}: no such module in wsss")
-    return ast.parse(path.read_text())
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
@@ -81,16 +78,29 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 @cache
-def _module_digest(module: str) -> str:
-    return hashlib.sha256(numeric_text(_tree(module), NOT_NUMERIC).encode()).hexdigest()
+def _facts(module: str) -> Facts:
+    path = _path(module)
+    if path is None:
+        raise ValueError(f"{module}: no such module in wsss")
+    return _sources.of(module, path.read_text())
 
 
-@cache
-def _imports(module: str) -> tuple[str, ...]:
+def _read(source: str) -> Facts:
+    tree = ast.parse(source)
     names = []
-    for node in _statements(_tree(module)):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names if alias.name.startswith("wsss.")]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "wsss":
             names += [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
-    return tuple(name for name in names if _path(name) is not None)
+    digest = hashlib.sha256(numeric_text(tree, NOT_NUMERIC).encode()).hexdigest()
+    return Facts(digest, tuple(dict.fromkeys(names)))
+
+
+_sources = SourceFacts(
+    _read, Path(__file__).read_text() + Path(numeric_syntax.__file__).read_text()
+)
+
+
+def _imports(module: str) -> tuple[str, ...]:
+    return tuple(name for name in _facts(module).names if _path(name) is not None)
