@@ -150,7 +150,7 @@ def memory(megabytes, gpus=lambda wildcards: 1):
 
 def minutes(base):
     """runtime that grows with each retry."""
-    return lambda wildcards, attempt: MINUTES.fixed(base, attempt)
+    return lambda wildcards, attempt: MINUTES.minutes(base, attempt)
 
 
 def minutes_for_10000(base):

@@ -11,7 +11,7 @@ from wsss.core.errors import UserError
 from wsss.core.metrics import METRICS
 from wsss.report.cli import app
 from wsss.report.render import to_csv, to_latex, to_markdown
-from wsss.report.spec import TableSpec, packed, parse
+from wsss.report.spec import TableSpec, pack, parse
 from wsss.report.table import make_table
 
 
@@ -338,11 +338,11 @@ def test_a_long_spec_goes_through_a_command():
     ]
     text = json.dumps({"recipe": {"experiments": names, "columns": columns}, "rows": rows})
     assert len(text) > 10 * 2**17  # of which one argument of a command has at most one
-    command = ["bash", "-c", f"printf %s {shlex.quote(packed(text))}"]
+    command = ["bash", "-c", f"printf %s {shlex.quote(pack(text))}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert parse(done.stdout, TableSpec) == parse(text, TableSpec)
     short = json.dumps({"recipe": {"experiments": [], "columns": []}, "rows": []})
-    assert packed(short) == short
+    assert pack(short) == short
 
 
 @pytest.mark.parametrize("broken", ["bz2:!", "bz2:QUJD"])

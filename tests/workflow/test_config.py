@@ -13,7 +13,7 @@ from wsss.core.configfile import merge_used, read_yaml
 from wsss.core.errors import UserError
 from wsss.workflow.loading import parse
 from wsss.workflow.schema import schema_text
-from wsss.workflow.tree import evaluated
+from wsss.workflow.tree import evaluation_file
 
 ROOT = Path(__file__).parents[2]
 DEMO = merge_used(read_yaml(ROOT / "config.yaml"), "config.yaml")
@@ -361,10 +361,10 @@ def test_a_column_may_show_curves_that_are_measured():
 def test_the_scores_of_a_classifier_lie_beside_its_model():
     experiments = parse(DEMO).experiments
     for name in ("vanilla", "supervised"):  # this one takes its weights
-        path = evaluated(experiments[name], 3, "classifier", "val")
+        path = evaluation_file(experiments[name], 3, "classifier", "val")
         assert path == "results/toy/seed3/vanilla/model.val.eval.json"
     alone = experiments["supervised"].model_copy(update={"classifier": None})
-    assert evaluated(alone, 3, "classifier", "val") is None
+    assert evaluation_file(alone, 3, "classifier", "val") is None
 
 
 @pytest.mark.parametrize(

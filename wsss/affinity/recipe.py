@@ -33,7 +33,7 @@ class LabelsRecipe(Recipe):
     crf: CrfSettings = Field(CrfSettings(), description="Run on either labelling.")
 
     @model_validator(mode="after")
-    def _ordered(self) -> LabelsRecipe:
+    def _check_scores(self) -> LabelsRecipe:
         if self.background >= self.foreground:
             raise ValueError(
                 f"background {self.background:g} is not below foreground {self.foreground:g}; "

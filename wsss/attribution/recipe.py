@@ -106,7 +106,7 @@ class Lrp(Explanation):
     gamma: float = Field(0.25, ge=0, description="γ of convolutions in `epsilon-gamma-box`.")
 
     @model_validator(mode="after")
-    def _bounded(self) -> Lrp:
+    def _check_smooth(self) -> Lrp:
         if self.smooth is not None and self.composite == "epsilon-gamma-box":
             raise ValueError(
                 "smooth: noise leaves the range of pixels that epsilon-gamma-box counts on; take "

@@ -135,7 +135,7 @@ class ClassifierRecipe(Recipe):
         return by_maximum or self.augment.mix is not None
 
     @model_validator(mode="after")
-    def _consistent(self) -> ClassifierRecipe:
+    def _check_consistency(self) -> ClassifierRecipe:
         training = self.training
         if self.backbone.weights == "classifier":
             raise ValueError(

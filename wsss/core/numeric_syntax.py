@@ -137,7 +137,7 @@ class _Writer:
         if not (prose and isinstance(node.value, str)):
             self.parts.append(f"{node.value!r},")
 
-    def formatted(self, node: ast.JoinedStr, prose: bool) -> None:
+    def f_string(self, node: ast.JoinedStr, prose: bool) -> None:
         if prose:
             self.message(*node.values)
         else:
@@ -188,14 +188,14 @@ class _Writer:
             else:
                 self.write(keyword, prose)
 
-    def imported(self, node: ast.ImportFrom, prose: bool) -> None:
+    def import_from(self, node: ast.ImportFrom, prose: bool) -> None:
         if node.level or node.module not in self.ignored:
             self.plain(node, prose)
 
 
 _SPECIAL = {
     ast.Constant: _Writer.constant,
-    ast.JoinedStr: _Writer.formatted,
+    ast.JoinedStr: _Writer.f_string,
     ast.NamedExpr: _Writer.assignment,
     ast.Module: _Writer.definition,
     ast.ClassDef: _Writer.definition,
@@ -206,5 +206,5 @@ _SPECIAL = {
     ast.Raise: _Writer.failure,
     ast.Assert: _Writer.assertion,
     ast.Call: _Writer.call,
-    ast.ImportFrom: _Writer.imported,
+    ast.ImportFrom: _Writer.import_from,
 }

@@ -68,7 +68,7 @@ def _run_once(number: int) -> tuple[int, int] | None:
     }
     command = [sys.executable, *sys.orig_argv[1:]]
     started: list[subprocess.Popen] = []
-    before = signal.signal(signal.SIGTERM, _stopped)
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         for each in range(number):
             own = {"WSSS_RANK": str(each), "LOCAL_RANK": str(each)}
@@ -92,7 +92,7 @@ def _run_once(number: int) -> tuple[int, int] | None:
         signal.signal(signal.SIGTERM, before)
 
 
-def _stopped(*_: object) -> NoReturn:
+def _stop(*_: object) -> NoReturn:
     raise Stopped(143, f"stopped by SIGTERM; {RESUMES}")
 
 

@@ -113,14 +113,14 @@ def _csv(path: Path, known: tuple[str, ...], findings: Findings) -> Rows:
                     f"has {len(row)} fields, the header has {len(columns) + 1}; "
                     "several names in one field stand between quotes, or with blanks or ';' between"
                 )
-            classes = _marked(values, columns) if one_hot else _names(values[0], known)
+            classes = _marked_columns(values, columns) if one_hot else _names(values[0], known)
         except ValueError as error:
             findings.add("unreadable labels", "labels", f"{path}: row {number} {error}")
             classes = None
         yield name, classes
 
 
-def _marked(values: list[str], columns: list[str]) -> list[str]:
+def _marked_columns(values: list[str], columns: list[str]) -> list[str]:
     wrong = next((value for value in values if value not in _ONE_HOT), None)
     if wrong is not None:
         raise ValueError(f"holds '{wrong}'; one-hot columns hold 0 or 1")

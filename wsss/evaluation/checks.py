@@ -5,7 +5,7 @@ from __future__ import annotations
 LISTED = 20  # problems of one kind that an error spells out
 
 
-def listed(before: str, items: list[str], after: str = "") -> list[str]:
+def shorten_list(before: str, items: list[str], after: str = "") -> list[str]:
     """One line an item, and the number of those left out."""
     lines = [f"{before}{item}{after}" for item in items[:LISTED]]
     if len(items) > LISTED:

@@ -19,7 +19,7 @@ from wsss.core.log import progress
 from wsss.core.maps import SALIENT, upsample
 from wsss.core.parallel import imap
 from wsss.evaluation.agnostic import AgnosticMasks
-from wsss.evaluation.checks import listed
+from wsss.evaluation.checks import shorten_list
 from wsss.evaluation.confusion import confusion_matrix
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.evaluation.record import curve_figures, document, figures
@@ -152,7 +152,7 @@ class _MapCounter:
         record, truth = self.maps[image_id], self.masks[image_id]
         _check_size(self.maps.paths[0], image_id, record.size, truth.shape)
         if 0 in record.classes:
-            raise UserError(_mixed(self.maps.paths[0], image_id))
+            raise UserError(_mixed_channels(self.maps.paths[0], image_id))
         try:
             return record.classes, self.sweep.count(record.maps, record.classes, truth)
         except UserError as error:
@@ -175,7 +175,7 @@ class _ScoreCounter:
         record, truth = self.maps[image_id], self.masks[image_id]
         _check_size(self.maps.paths[0], image_id, record.size, truth.shape)
         if 0 not in record.classes:
-            raise UserError(_mixed(self.maps.paths[0], image_id))
+            raise UserError(_mixed_channels(self.maps.paths[0], image_id))
         scores, classes = record.maps, record.classes
         if self.labels is not None:
             allowed = np.insert(self.labels[image_id].astype(bool), 0, True)[classes]
@@ -212,7 +212,9 @@ def _labels(images: Path, maps: MapReader, path: Path) -> dict[str, UInt8[np.nda
         labels = dict(zip(reader.ids, reader.labels, strict=True))
     missing = [i for i in maps.ids if i not in labels]
     if missing:
-        raise UserError("\n".join(listed(f"{images}: no image of '", missing, f"' of {path}")))
+        raise UserError(
+            "\n".join(shorten_list(f"{images}: no image of '", missing, f"' of {path}"))
+        )
     return labels
 
 
@@ -221,7 +223,9 @@ def _check_ids(ids: list[str], reader: MapReader, path: Path) -> None:
         raise UserError(f"{path}: no ground truth to evaluate on; the masks file is empty")
     missing = [i for i in ids if i not in reader]
     if missing:
-        raise UserError("\n".join(listed(f"{path}: no maps of '", missing, "', which has a mask")))
+        raise UserError(
+            "\n".join(shorten_list(f"{path}: no maps of '", missing, "', which has a mask"))
+        )
 
 
 def _check_size(path: Path, image_id: str, size: tuple[int, int], shape: tuple[int, ...]) -> None:
@@ -232,5 +236,5 @@ def _check_size(path: Path, image_id: str, size: tuple[int, int], shape: tuple[i
         )
 
 
-def _mixed(path: Path, image_id: str) -> str:
+def _mixed_channels(path: Path, image_id: str) -> str:
     return f"{path}: '{image_id}' and others differ in having a background channel; make it again"

@@ -18,7 +18,7 @@ from wsss.core.log import progress
 from wsss.core.maps import SALIENT
 from wsss.core.parallel import imap
 from wsss.evaluation.agnostic import AgnosticMasks
-from wsss.evaluation.checks import listed
+from wsss.evaluation.checks import shorten_list
 from wsss.evaluation.confusion import confusion_matrix
 from wsss.evaluation.mask_source import PngMasks, open_masks
 from wsss.evaluation.recipe import EvaluationRecipe
@@ -60,13 +60,15 @@ def evaluate_masks(
     extra = [i for i in predicted.ids if i not in truth] if exact else []
     remedy = "remove it, or name the images to evaluate in a file (--list)"
     problems = [
-        *listed(f"{truth_at}: no mask '", no_truth, "'; it was asked for"),
-        *listed(
+        *shorten_list(f"{truth_at}: no mask '", no_truth, "'; it was asked for"),
+        *shorten_list(
             f"{predicted_at}: no mask '",
             no_prediction,
             "', but there is ground truth; make it, or name the images to evaluate (--list)",
         ),
-        *listed(f"{predicted_at}: mask '", extra, f"' has no ground truth in {truth_at}; {remedy}"),
+        *shorten_list(
+            f"{predicted_at}: mask '", extra, f"' has no ground truth in {truth_at}; {remedy}"
+        ),
     ]
     both = [i for i in wanted if i in truth and i in predicted]
     count = _MaskCounter(predicted, truth, len(classes), recipe)
@@ -79,7 +81,7 @@ def evaluate_masks(
         else:
             confusion += result[0]
             judged += result[1]
-    problems += listed("", wrong)
+    problems += shorten_list("", wrong)
     if problems:
         raise UserError("\n".join(problems))
     if judged and not confusion.any():  # only where 255 is skipped

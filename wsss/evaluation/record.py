@@ -71,9 +71,9 @@ def document(
         images_in_file=images_in_file,
         classes=list(classes),
         threshold=threshold,
-        tta=_stated(made_by, "tta", ("scales", "flip")),
+        tta=_statement(made_by, "tta", ("scales", "flip")),
         crf=_crf(made_by),
-        image_labels=image_labels or _stated(made_by, "image_labels", ()),
+        image_labels=image_labels or _statement(made_by, "image_labels", ()),
         seed=seed,
         commit=commit(),
         recipe=json.loads(recipe.to_json()),
@@ -122,7 +122,7 @@ def _made_by(header: Header | None) -> list[dict[str, Any]]:
     return chain
 
 
-def _stated(made_by: list[dict[str, Any]], name: str, keys: tuple[str, ...]) -> Any:
+def _statement(made_by: list[dict[str, Any]], name: str, keys: tuple[str, ...]) -> Any:
     """What the nearest file in the chain says of `name`: in `extra`, or by its recipe's `keys`."""
     for about in made_by:
         if name in about["extra"]:
@@ -134,7 +134,7 @@ def _stated(made_by: list[dict[str, Any]], name: str, keys: tuple[str, ...]) -> 
 
 def _crf(made_by: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The CRF of the chain; `preset` is null for a pairwise term of one's own, then `pairwise`."""
-    stated = _stated(made_by, "crf", ("preset", "pairwise", "steps", "confidence"))
+    stated = _statement(made_by, "crf", ("preset", "pairwise", "steps", "confidence"))
     if stated is None:
         return None
     own = {"pairwise": stated["pairwise"]} if stated.get("pairwise") is not None else {}

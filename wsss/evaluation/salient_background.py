@@ -13,7 +13,7 @@ from wsss.core.errors import UserError
 from wsss.core.files.pairing import require_classes, require_split
 from wsss.core.files.store import MapReader, MapRecord
 from wsss.core.maps import SALIENT, upsample
-from wsss.evaluation.checks import listed
+from wsss.evaluation.checks import shorten_list
 
 
 class SalientBackground(MapReader):
@@ -43,7 +43,9 @@ class SalientBackground(MapReader):
         require_split(self.saliency, self)
         missing = [i for i in self.ids if i not in self.saliency]
         if missing:
-            raise UserError("\n".join(listed(f"{saliency[0]}: no saliency of '", missing, "'")))
+            raise UserError(
+                "\n".join(shorten_list(f"{saliency[0]}: no saliency of '", missing, "'"))
+            )
 
     def __getitem__(self, key: int | str) -> MapRecord:
         record = super().__getitem__(key)

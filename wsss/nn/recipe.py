@@ -57,7 +57,7 @@ class LongSide(Recipe):
     max: int = Field(640, ge=8)
 
     @model_validator(mode="after")
-    def _ordered(self) -> LongSide:
+    def _check_sides(self) -> LongSide:
         if self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}; swap them")
         return self

@@ -40,7 +40,7 @@ class _Column:
     above: float | None
 
     @property
-    def salient(self) -> bool:
+    def is_salient(self) -> bool:
         """Whether it knows foreground and background only."""
         return self.reader.header.classes == SALIENT
 
@@ -149,7 +149,7 @@ def _draw(
     if truth is not None and prediction is not None:
         miou = _miou(column, prediction, truth[image_id])
         corner = "" if np.isnan(miou) else f"{100 * miou:.0f}"
-    if column.salient:
+    if column.is_salient:
         maps = record.maps if isinstance(record, MapRecord) else (record == 1)[None]
         threshold = column.threshold if isinstance(record, MapRecord) else None
         return Tile(saliency_over(image, maps.astype(np.float32), threshold), corner), set()
@@ -175,6 +175,6 @@ def _prediction(column: _Column, record: MapRecord | Mask, size: tuple[int, ...]
 
 
 def _miou(column: _Column, prediction: Mask, truth: Mask) -> float:
-    if column.salient:
+    if column.is_salient:
         truth = np.where(truth == IGNORE, truth, truth > 0).astype(np.uint8)
     return image_miou(prediction, np.where(prediction == IGNORE, IGNORE, truth).astype(np.uint8))

@@ -34,14 +34,18 @@ def metric_notes(
         ("image labels", maps, lambda e: e["image_labels"] or "not stated"),
         ("TTA", maps, _tta),
         ("CRF", masks, _crf),
-        ("percentile", _localized(files), _percentile),
-        ("threshold", _tuned(shown), lambda e: e["threshold"]["how"]),
-        ("fixed threshold", _fixed(shown), lambda e: f"{e['fixed']['threshold']:g}, not tuned"),
+        ("percentile", _localizations(files), _percentile),
+        ("threshold", _at_chosen_threshold(shown), lambda e: e["threshold"]["how"]),
+        (
+            "fixed threshold",
+            _at_fixed_threshold(shown),
+            lambda e: f"{e['fixed']['threshold']:g}, not tuned",
+        ),
     ]
     stated = [_compare(name, of, recipe.experiments, cells) for name, cells, of in properties]
     if any(stated):
         notes.append("; ".join(text for text in stated if text) + ".")
-    notes += _threshold_values(_tuned(shown))
+    notes += _threshold_values(_at_chosen_threshold(shown))
     every = [e for cells in files.values() for cell in cells for e in cell]
     without = {name for e in every for name in e.get("classes_without_image", ())}
     if without:
@@ -90,7 +94,7 @@ def _note(column: Column) -> str:
     return find_metric(kind_of(column.file), column.metric).note
 
 
-def _tuned(shown: dict[Column, Cells]) -> dict[str, Cells]:
+def _at_chosen_threshold(shown: dict[Column, Cells]) -> dict[str, Cells]:
     """Files of masks that are shown at the threshold that was chosen for them."""
     return {
         column.file: cells
@@ -99,7 +103,7 @@ def _tuned(shown: dict[Column, Cells]) -> dict[str, Cells]:
     }
 
 
-def _localized(files: dict[str, Cells]) -> dict[str, Cells]:
+def _localizations(files: dict[str, Cells]) -> dict[str, Cells]:
     return {file: cells for file, cells in files.items() if file == "localization"}
 
 
@@ -110,7 +114,7 @@ def _percentile(evaluation: Evaluation) -> str:
     return f"{percentile['value']:g} {percentile['how']}"
 
 
-def _fixed(shown: dict[Column, Cells]) -> dict[str, Cells]:
+def _at_fixed_threshold(shown: dict[Column, Cells]) -> dict[str, Cells]:
     """Files that are shown at a fixed threshold, the evaluations without one left out."""
     return {
         column.file: [[e for e in cell if e["fixed"]] for cell in cells]

@@ -46,7 +46,7 @@ class TableRecipe(Recipe):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> TableRecipe:
+    def _check_consistency(self) -> TableRecipe:
         columns = [self.column(c) for c in self.columns]
         for name, listed in (("experiments", self.experiments), ("columns", columns)):
             if len(set(listed)) < len(listed):

@@ -42,7 +42,7 @@ class TableSpec(Recipe):
     rows: list[TableRow]
 
     @model_validator(mode="after")
-    def _consistent(self) -> TableSpec:
+    def _check_consistency(self) -> TableSpec:
         names = [row.name for row in self.rows]
         if names != self.recipe.experiments:
             raise ValueError(f"rows {names} are not the recipe's experiments, in their order")
@@ -101,7 +101,7 @@ class GallerySpec(Recipe):
     columns: list[GalleryColumn] = Field(default=[])
 
 
-def packed(text: str) -> str:
+def pack(text: str) -> str:
     """A spec's JSON as a command can hold it: as it is, or compressed where it is long.
 
     The paths of a study are so alike that 30,000 of them fit.
@@ -112,7 +112,7 @@ def packed(text: str) -> str:
 
 
 def parse(text: str, spec: type[S]) -> S:
-    """A spec from JSON, also `packed`, which standard input holds for "-".
+    """A spec from JSON, also `pack`, which standard input holds for "-".
 
     Raises UserError with one line per mistake.
     """

@@ -48,13 +48,13 @@ def extract_c2am(
     network = ready(trained.network)
     sign = -1 if trained.negative else 1
 
-    def salient(x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1 h w"]:
+    def salience(x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1 h w"]:
         return (sign * network(x).logits).relu()
 
-    def normalised(mean: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
+    def normalise(mean: Float[Tensor, "1 h w"]) -> Float[Tensor, "1 h w"]:
         return mean / (mean.amax() + 1e-5)
 
-    _write(recipe, salient, normalised, trained.backbone, images, shard, trained.seed, out)
+    _write(recipe, salience, normalise, trained.backbone, images, shard, trained.seed, out)
 
 
 def extract_network(
@@ -76,15 +76,15 @@ def extract_network(
     trained = load_saliency_network(model)
     network = ready(trained.network)
 
-    def salient(x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1 h w"]:
+    def salience(x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1 h w"]:
         return network(x).float().sigmoid()
 
-    _write(recipe, salient, lambda mean: mean, trained.backbone, images, shard, trained.seed, out)
+    _write(recipe, salience, lambda mean: mean, trained.backbone, images, shard, trained.seed, out)
 
 
 def _write(
     recipe: SaliencyMaps,
-    salient: Callable[[Tensor], Tensor],
+    salience: Callable[[Tensor], Tensor],
     finish: Callable[[Tensor], Tensor],
     backbone: Backbone,
     images: Paths,
@@ -94,7 +94,7 @@ def _write(
 ) -> None:
     def forward(x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b 1 h w"]:
         with autocast(recipe.precision, x.device.type):
-            return salient(x)
+            return salience(x)
 
     def maps(record: ImageRecord) -> Float32[np.ndarray, "1 h w"]:
         mean = augmented_mean(

@@ -22,7 +22,7 @@ class Optimizer(Recipe):
     power: float = Field(0.9, ge=0, description="Poly schedule: lr · (1 − step/steps)^power.")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Optimizer:
+    def _check_momentum(self) -> Optimizer:
         if self.name == "adamw" and (self.momentum or self.nesterov):
             raise ValueError("momentum and nesterov are sgd's; leave them out with adamw")
         if self.nesterov and not self.momentum:
@@ -57,7 +57,7 @@ class Training(Recipe):
     ema: Ema | None = Field(None, description="null: the weights as they are.")
 
     @model_validator(mode="after")
-    def _averages(self) -> Training:
+    def _check_ema(self) -> Training:
         if self.ema is not None and self.ema.start_epoch >= self.epochs:
             raise ValueError(
                 f"ema.start_epoch {self.ema.start_epoch} is never reached in {self.epochs} epochs; "

@@ -77,7 +77,7 @@ def made_eval_path(
     name = column.partition(".crf-")[0]
     if not is_made(config, experiment, name) or (name in tree.OF_TRAIN and split != "train"):
         return None
-    return tree.evaluated(owner(config, experiment, name), seed, column, split)
+    return tree.evaluation_file(owner(config, experiment, name), seed, column, split)
 
 
 def eval_path(

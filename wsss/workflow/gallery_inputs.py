@@ -7,7 +7,7 @@ from typing import Any
 from wsss.core.errors import UserError
 from wsss.core.outputs import OUTPUTS, THRESHOLDED
 from wsss.core.recipe import canonical_json
-from wsss.report.spec import packed
+from wsss.report.spec import pack
 from wsss.workflow import tree
 from wsss.workflow.config import Config
 from wsss.workflow.experiment import Experiment
@@ -64,7 +64,7 @@ def gallery_spec(config: Config, wildcards: dict[str, str]) -> str:
         "ground_truth": _ground_truth(config, wildcards),
         "columns": _columns(config, wildcards),
     }
-    return packed(canonical_json(spec))
+    return pack(canonical_json(spec))
 
 
 def gallery_files(config: Config, wildcards: dict[str, str]) -> list[str]:

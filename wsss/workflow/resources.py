@@ -21,7 +21,7 @@ class Minutes:
         self.config, self.longest = config, longest
         self._counts: dict[tuple[str, str], int] = {}
 
-    def fixed(self, base: int, attempt: int) -> int:
+    def minutes(self, base: int, attempt: int) -> int:
         """Minutes that grow with each attempt, up to what the site allows."""
         return min(base * attempt, self.longest)
 
@@ -34,7 +34,7 @@ class Minutes:
         images: float = self._images(wildcards["dataset"], wildcards.get("split", "train"))
         if wildcards.get("shard"):
             images /= self.config.shards
-        return self.fixed(max(30, round(base * images / USUAL)), attempt)
+        return self.minutes(max(30, round(base * images / USUAL)), attempt)
 
     def _images(self, dataset: str, split: str) -> int:
         if (dataset, split) not in self._counts:

@@ -7,7 +7,7 @@ from typing import Any
 from wsss.core.outputs import THRESHOLDED
 from wsss.core.recipe import canonical_json
 from wsss.report.recipe import TableRecipe
-from wsss.report.spec import packed
+from wsss.report.spec import pack
 from wsss.workflow import tree
 from wsss.workflow.config import Config
 from wsss.workflow.experiment import Experiment
@@ -56,7 +56,7 @@ def table_files(config: Config, name: str) -> list[str]:
 def table_spec(config: Config, name: str) -> str:
     """A table's recipe and the files of its cells, as canonical JSON, packed if long."""
     recipe = config.entry("tables", name).model_dump(mode="json")
-    return packed(canonical_json({"recipe": recipe, "rows": table_rows(config, name)}))
+    return pack(canonical_json({"recipe": recipe, "rows": table_rows(config, name)}))
 
 
 def curve_rows(config: Config, name: str) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ def curve_files(config: Config, name: str) -> list[str]:
 def curves_spec(config: Config, name: str) -> str:
     """A table's recipe and the evaluations of its maps, as canonical JSON, packed if long."""
     recipe = config.entry("tables", name).model_dump(mode="json")
-    return packed(canonical_json({"recipe": recipe, "rows": curve_rows(config, name)}))
+    return pack(canonical_json({"recipe": recipe, "rows": curve_rows(config, name)}))
 
 
 def has_curves(config: Config, name: str) -> bool:
@@ -115,15 +115,15 @@ def _benchmark_files(
         return [
             file
             for needed in config.classifiers(experiment.classifier)
-            for file in tree.timed(
+            for file in tree.benchmark_files(
                 experiment.model_copy(update={"classifier": needed}), seed, column, shards
             )
         ]
     unused = _unused_jobs(config, experiment, column)
-    files = tree.timed(experiment, seed, column, shards, left_out=unused)
+    files = tree.benchmark_files(experiment, seed, column, shards, left_out=unused)
     teacher = owner(config, experiment, "c2am")
     if column == "saliency" and teacher != experiment:
-        files += tree.timed(teacher, seed, column, shards, left_out=tree.NETWORK)
+        files += tree.benchmark_files(teacher, seed, column, shards, left_out=tree.NETWORK)
     return files
 
 

@@ -40,7 +40,7 @@ def folder(experiment: Experiment, seed: int, stage: str) -> str | None:
     raise ValueError(f"no stage '{stage}'")
 
 
-def evaluated(experiment: Experiment, seed: int, column: str, split: str) -> str | None:
+def evaluation_file(experiment: Experiment, seed: int, column: str, split: str) -> str | None:
     """The eval.json of a file such as "cam", "cam.crf-labels" or "classifier", or None."""
     if column == "classifier":
         place = folder(experiment, seed, "classifier")
@@ -89,7 +89,7 @@ def timed_crf(
     experiment: Experiment, seed: int, column: str, split: str, parts: tuple[str, ...] = ("",)
 ) -> list[str]:
     """The benchmark files of a dense CRF on a file of a table, such as "cam.crf-labels"."""
-    path = evaluated(experiment, seed, column, split)
+    path = evaluation_file(experiment, seed, column, split)
     if path is None:
         return []
     place, _, name = path.removesuffix(".eval.json").rpartition("/")
@@ -100,7 +100,7 @@ def timed_crf(
 WITHOUT_WALK = tuple(job for job in _JOBS["affinity"] if "pseudo" not in job)
 
 
-def timed(
+def benchmark_files(
     experiment: Experiment,
     seed: int,
     stage: str,

@@ -115,11 +115,11 @@ class Propagation(TorchFunctionMode):
     def pool(self, func: Callable, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A pooling that is linear in x: shares in proportion to the summands."""
 
-        def pooled(x: Tensor) -> Tensor:
+        def pool(x: Tensor) -> Tensor:
             return func(x, *args, **kwargs)
 
         value = x.detach()
-        return _carry(pooled(value), (x, _once(lambda: lrp_rules.norm(pooled, value))))
+        return _carry(pool(value), (x, _once(lambda: lrp_rules.norm(pool, value))))
 
     def _handler(self, name: str) -> Callable[..., Any] | None:
         if name in _ACTIVATIONS:

@@ -142,12 +142,12 @@ def _biases(network: nn.Module, add: Callable[[str, Tensor, Tensor], None]) -> I
         if value.requires_grad:
             value.register_hook(partial(add, name, bias))
 
-    def saturated(name: str, module: nn.Hardtanh, args: Any, y: Tensor) -> None:
+    def keep_clamped_part(name: str, module: nn.Hardtanh, args: Any, y: Tensor) -> None:
         # Where it is constant, what it gives is a bias.
         bias = y.detach() * ((y <= module.min_val) | (y >= module.max_val))
         listen(name, bias, y)
 
-    def biased(name: str, bias: Tensor, module: nn.Module, args: Any, z: Tensor) -> None:
+    def keep_bias(name: str, bias: Tensor, module: nn.Module, args: Any, z: Tensor) -> None:
         listen(name, bias, z)
 
     def normalised(name: str, bias: Tensor, module: nn.Module, args: tuple[Tensor]) -> None:
@@ -155,7 +155,7 @@ def _biases(network: nn.Module, add: Callable[[str, Tensor, Tensor], None]) -> I
 
     for name, module in network.named_modules():
         if isinstance(module, nn.Hardtanh):
-            handles.append(module.register_forward_hook(partial(saturated, name)))
+            handles.append(module.register_forward_hook(partial(keep_clamped_part, name)))
             continue
         bias = None if id(module) in folded else _bias(module)
         if bias is None:
@@ -164,7 +164,7 @@ def _biases(network: nn.Module, add: Callable[[str, Tensor, Tensor], None]) -> I
         if then is not None:  # timm's norms with an activation: it is not affine, its input is
             handles.append(then.register_forward_pre_hook(partial(normalised, name, bias)))
         else:
-            handles.append(module.register_forward_hook(partial(biased, name, bias)))
+            handles.append(module.register_forward_hook(partial(keep_bias, name, bias)))
     try:
         yield
     finally:

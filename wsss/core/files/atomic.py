@@ -69,7 +69,7 @@ def tidy(path: Path) -> None:
     left = re.compile(rf"\.{re.escape(path.name)}\.(.+)-(\d+)\.tmp")
     for other in path.parent.iterdir():
         match = left.fullmatch(other.name)
-        if match and (_gone(int(match[2])) if match[1] == HOST else _forgotten(other)):
+        if match and (_gone(int(match[2])) if match[1] == HOST else _is_forgotten(other)):
             discard(other)
 
 
@@ -89,7 +89,7 @@ def _gone(pid: int) -> bool:
     return False
 
 
-def _forgotten(temporary: Path) -> bool:
+def _is_forgotten(temporary: Path) -> bool:
     with suppress(FileNotFoundError):
         return time.time() - temporary.stat().st_mtime > FORGOTTEN
     return False

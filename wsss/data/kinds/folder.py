@@ -38,7 +38,7 @@ class FolderData(FileData):
 
     @field_validator("classes")
     @classmethod
-    def _names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_classes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(names) > 254:
             raise ValueError("more than 254 classes; masks are 8 bit and 255 is ignored")
         if "background" in names or "" in names:
@@ -51,7 +51,7 @@ class FolderData(FileData):
         return self
 
     @model_validator(mode="after")
-    def _masks_of_train(self) -> FolderData:
+    def _check_masks(self) -> FolderData:
         if self.masks is None and self.train_masks_list is not None:
             raise ValueError("train_masks_list without masks; name their folder: `masks: masks`")
         return self

@@ -50,7 +50,7 @@ class VocData(FileData):
 
     @field_validator("classes")
     @classmethod
-    def _known(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def _check_classes(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for name in refuse_repeats(names or ()):
             if name not in VOC_CLASSES:
                 raise ValueError(

@@ -69,7 +69,7 @@ def localize(
     pointing = PointingGame(len(explained.header.classes), recipe.tolerance)
     for name in progress(truth.ids, total=len(truth.ids), what="localize"):
         mask, record = truth[name], explained[name]
-        for class_id, inside in _present(mask):
+        for class_id, inside in _class_masks(mask):
             scores = score_map(_map_of(record, class_id), size)
             objects = resize_boxes(part_boxes(inside), mask.shape, size)
             wanted = np.where(mask == IGNORE, mask, inside).astype(np.uint8)
@@ -90,7 +90,7 @@ def localize(
         chosen["how"] = f"{among} on {'train' if percentile_from else 'this split'}"
         chosen["source"] = str(percentile_from) if percentile_from else None
         tried = zip(percentiles, accuracies, peaks, strict=True)
-        chosen["tried"] = None if percentile_from else [_tried(*each) for each in tried]
+        chosen["tried"] = None if percentile_from else [_scores_of(*each) for each in tried]
     scored = (accuracies[best], pixels.result(), peaks[best].result(), pointing.result())
     return _document(recipe, explained, maps, masks, len(truth.ids), scored, chosen, seed)
 
@@ -124,7 +124,7 @@ def _percentiles(
     return (value,)
 
 
-def _tried(percentile: float, boxes: BoxAccuracies, peak: PeakIou) -> dict[str, float | None]:
+def _scores_of(percentile: float, boxes: BoxAccuracies, peak: PeakIou) -> dict[str, float | None]:
     return {
         "percentile": percentile,
         "max_box_acc": boxes.max_box_acc / 100,
@@ -140,7 +140,7 @@ def part_boxes(inside: Bool[np.ndarray, "h w"]) -> Int64[np.ndarray, "n 4"]:
     return np.stack([x, y, x + w - 1, y + h - 1], 1)
 
 
-def _present(mask: UInt8[np.ndarray, "h w"]) -> Iterator[tuple[int, Bool[np.ndarray, "h w"]]]:
+def _class_masks(mask: UInt8[np.ndarray, "h w"]) -> Iterator[tuple[int, Bool[np.ndarray, "h w"]]]:
     for class_id in np.unique(mask).tolist():
         if class_id not in (0, IGNORE):
             yield class_id, mask == class_id

@@ -39,7 +39,7 @@ def aggregate(rows: pd.DataFrame) -> pd.DataFrame:
     for name, values in figures.items():
         support = counts["detections_multi" if name.endswith("_multi") else "detections"]
         has = support > 0
-        table.loc["micro", name] = _weighted(values[has], support[has])
+        table.loc["micro", name] = _weighted_mean(values[has], support[has])
         table.loc["macro", name] = values[has].mean()
     return table
 
@@ -120,5 +120,5 @@ def read_rows(path: Path) -> pd.DataFrame:
     return rows
 
 
-def _weighted(values: pd.Series, weights: pd.Series) -> float:
+def _weighted_mean(values: pd.Series, weights: pd.Series) -> float:
     return float((values * weights).sum() / weights.sum()) if len(values) else float("nan")
