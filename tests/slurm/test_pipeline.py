@@ -37,28 +37,59 @@ def default_but_small():
     return data
 
 
+@pytest.mark.parametrize("cluster", ["sacct"], indirect=True)
 def test_the_whole_pipeline(cluster, study):
-    # With accounting trainings also ask for both GPUs.
-    study.write(default_but_small() | {"training_gpus": 2 if cluster.accounting else 1})
+    """Trainings also ask for both GPUs."""
+    study.write(default_but_small() | {"training_gpus": 2})
     done = study.snakemake(*study.options, "all")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     table = (study.folder / "results/tables/stages.md").read_text().replace("*", "")
     assert re.search(r"vanilla +\|( +[\d.]+ +\|){6}", table), table
     assert re.search(r"supervised +\|( +– +\|){4}( +[\d.]+[^|]*\|){2}", table), table
+    with_gpu = assert_on_their_partitions(cluster, study)
+    assert len(with_gpu) >= 8
+    trainings = trainings_of(with_gpu)
+    assert len(trainings) == 4
+    assert {job["TresPerJob"] for job in trainings} == {"gres:gpu:2"}
+    log = (study.folder / "results/toy/seed0/vanilla/log/model.log").read_text()
+    assert "torch cannot use GPU 0, 1" in log
+    assert_apart(with_gpu, gpus_of_jobs(study.folder))
+    assert study.planned("all") == set()
+
+
+@pytest.mark.parametrize("cluster", ["squeue"], indirect=True)
+def test_jobs_of_each_kind_without_accounting(cluster, study):
+    """Only what asks for a job's state differs, so a few jobs are enough."""
+    study.write(default_but_small() | {"training_gpus": 1})
+    place = "results/toy/seed0"
+    targets = [
+        f"{place}/vanilla/tta/cam.val.eval.json",
+        f"{place}/none/ground-truth/deeplab/model.safetensors",
+    ]
+    done = study.snakemake(*study.options, *targets)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    assert all((study.folder / target).is_file() for target in targets)
+    with_gpu = assert_on_their_partitions(cluster, study)
+    assert {job["TresPerJob"] for job in trainings_of(with_gpu)} == {"gres:gpu:1"}
+    assert len(trainings_of(with_gpu)) == 2
+    log = (study.folder / f"{place}/vanilla/log/model.log").read_text()
+    assert "torch cannot use GPU 0, 1" not in log
+    assert_apart(with_gpu, gpus_of_jobs(study.folder))
+    assert study.planned(*targets) == set()
+
+
+def assert_on_their_partitions(cluster, study):
+    """All of a study's Slurm jobs ended well, on the partition of their kind; those with a GPU."""
     jobs = [job for job in cluster.jobs() if job.get("WorkDir") == str(study.folder)]
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     with_gpu = [job for job in jobs if "gpu" in job.get("TresPerJob", "")]
     assert {job["Partition"] for job in with_gpu} == {"gpu"}
     assert {job["Partition"] for job in jobs if job not in with_gpu} == {"cpu"}
-    assert len(with_gpu) >= 8
-    trainings = [job for job in with_gpu if re.match(r"rule_[a-z]+_train_", job["Comment"])]
-    assert len(trainings) == 4
-    number = 2 if cluster.accounting else 1
-    assert {job["TresPerJob"] for job in trainings} == {f"gres:gpu:{number}"}
-    log = (study.folder / "results/toy/seed0/vanilla/log/model.log").read_text()
-    assert ("torch cannot use GPU 0, 1" in log) == (number == 2)
-    assert_apart(with_gpu, gpus_of_jobs(study.folder))
-    assert study.planned("all") == set()
+    return with_gpu
+
+
+def trainings_of(jobs):
+    return [job for job in jobs if re.match(r"rule_[a-z]+_train_", job["Comment"])]
 
 
 def gpus_of_jobs(folder):

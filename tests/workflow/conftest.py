@@ -1,6 +1,7 @@
 """A copy of the workflow in a folder of its own, with a tiny study run to its end once."""
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 import yaml
@@ -202,6 +203,56 @@ def planner() -> Planner:
     return Planner()
 
 
+class WarmPython:
+    """The process of warm.py, and a `python` that hands wsss commands to it.
+
+    `environment` has Snakemake find that `python`: rules take the one next to Snakemake's own.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="warm-"))
+        program, socket = Path(__file__).with_name("warm.py"), self.folder / "socket"
+        # As another virtual environment with the same packages.
+        own = Path(sys.prefix)
+        (self.folder / "bin").mkdir()
+        (self.folder / "lib").symlink_to(own / "lib")
+        shutil.copy(own / "pyvenv.cfg", self.folder)
+        for file in (own / "bin").iterdir():
+            if not file.name.startswith("python"):
+                (self.folder / "bin" / file.name).symlink_to(file)
+        self.python = self.folder / "bin" / "python3"
+        self.python.symlink_to(Path(sys.executable).resolve())
+        client = self.folder / "bin" / "python"
+        # -S -E: the client needs no packages.
+        client.write_text(
+            "#!/bin/sh\n"
+            f'[ "$1 $2" = "-m wsss" ] && exec {self.python} -S -E {program} {socket} "$@"\n'
+            f'exec {self.python} "$@"\n'
+        )
+        client.chmod(0o755)
+        self.process = subprocess.Popen(
+            [sys.executable, str(program), str(socket)],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        atexit.register(self.close)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def close(self) -> None:
+        """End it with all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@functools.cache
+def warm_python() -> WarmPython:
+    """One per process of the tests."""
+    return WarmPython()
+
+
 @dataclass
 class Workflow:
     """The workflow in `folder`; `study` is its configuration file."""
@@ -215,14 +266,18 @@ class Workflow:
         self.study.write_text(yaml.safe_dump(data, sort_keys=False))
 
     def start(
-        self, *arguments: str, said: int | IO = subprocess.PIPE, **variables: str
+        self,
+        *arguments: str,
+        said: int | IO = subprocess.PIPE,
+        python: str | Path = sys.executable,
+        **variables: str,
     ) -> subprocess.Popen:
         """Start Snakemake on the study as a terminal does, with this folder's copy of the package.
 
-        said: where standard error goes. variables: of the environment, besides the tests' own.
+        said: where standard error goes. variables: of the environment, on top of the tests' own.
         """
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *self.study_arguments(*arguments)],
+            [python, "-m", "snakemake", *self.study_arguments(*arguments)],
             cwd=self.folder,
             env=self.study_environment() | variables,
             stdout=subprocess.PIPE,
@@ -248,15 +303,21 @@ class Workflow:
         environment = self.study_environment() | variables
         return planner().run(self.study_arguments(*arguments), self.folder, environment)
 
-    def snakemake(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
-        """Run Snakemake on the study to its end."""
-        with self.start(*arguments, **variables) as process:
+    def snakemake(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess:
+        """Run Snakemake on the study to its end; options: of `start`."""
+        with self.start(*arguments, **options) as process:
             try:
                 out, err = process.communicate(timeout=900)
             except BaseException:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def run_all(self) -> None:
+        """Make everything that the study asks for, with jobs that are quick to start."""
+        python = warm_python().python
+        done = self.snakemake("--cores", "2", "--max-threads", "1", "all", python=python)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
 
     def planned(self, *targets: str) -> set[str]:
         """The files that a dry run would make."""
@@ -304,6 +365,5 @@ def copied(folder: Path) -> Workflow:
 def finished(tmp_path_factory) -> Workflow:
     """The tiny study, run to its end."""
     workflow = copied(tmp_path_factory.mktemp("workflow"))
-    done = workflow.snakemake("--cores", "2", "--max-threads", "1", "all")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    workflow.run_all()
     return workflow
