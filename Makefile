@@ -12,10 +12,7 @@ VENV   ?= .venv
 CORES  ?= all
 BIN    := $(VENV)/bin
 DONE   := $(VENV)/.wsss-installed
-# Pages that are still to be rewritten in plain English.
-OLD    := $(addprefix docs/, results.md) \
-          $(addprefix docs/stages/, classifier.md)
-PROSE  := $(filter-out $(OLD), README.md CHANGELOG.md config/README.md $(wildcard docs/*.md docs/*/*.md report/*.rst))
+PROSE  := README.md CHANGELOG.md config/README.md $(wildcard docs/*.md docs/*/*.md report/*.rst)
 
 .PHONY: setup demo test test-slurm lint docs generated
 setup: $(DONE)
