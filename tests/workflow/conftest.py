@@ -168,11 +168,12 @@ TINY = json.loads(json.dumps(TINY))
 
 
 class Planner:
-    """The process of planner.py."""
+    """The process of planner.py; code: the folder whose wsss it loads once, for all plans."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="planner-"))
         program = [sys.executable, str(Path(__file__).with_name("planner.py"))]
+        program += [str(code)] if code else []
         self.process = subprocess.Popen(
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -298,10 +299,12 @@ class Workflow:
         gpus = {"CUDA_VISIBLE_DEVICES": "0,1"}
         return os.environ | gpus | {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
 
-    def plan(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+    def plan(
+        self, *arguments: str, by: Planner | None = None, **variables: str
+    ) -> subprocess.CompletedProcess:
         """Run Snakemake where it only plans: in a fork of a process that has loaded it."""
         environment = self.study_environment() | variables
-        return planner().run(self.study_arguments(*arguments), self.folder, environment)
+        return (by or planner()).run(self.study_arguments(*arguments), self.folder, environment)
 
     def snakemake(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess:
         """Run Snakemake on the study to its end; options: of `start`."""
@@ -319,9 +322,9 @@ class Workflow:
         done = self.snakemake("--cores", "2", "--max-threads", "1", "all", python=python)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
 
-    def planned(self, *targets: str) -> set[str]:
-        """The files that a dry run would make."""
-        done = self.plan("--dry-run", "--printshellcmds", *targets)
+    def planned(self, *targets: str, by: Planner | None = None) -> set[str]:
+        """The files that a dry run would make; by: another planner than the usual one."""
+        done = self.plan("--dry-run", "--printshellcmds", *targets, by=by)
         assert done.returncode == 0, done.stdout + done.stderr
         return self.made_by(done)
 

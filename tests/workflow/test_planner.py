@@ -1,8 +1,9 @@
 """The tests' planner says what Snakemake in a process of its own says."""
 
+import contextlib
 import re
 
-from .conftest import copied
+from .conftest import Planner, copied
 
 
 def said(done):
@@ -17,6 +18,8 @@ def test_a_plan_is_that_of_a_process(tmp_path):
     forked, process = workflow.plan(*options), workflow.snakemake(*options)
     assert forked.returncode == process.returncode == 0
     assert said(forked) == said(process) and len(said(forked)) > 50
+    with contextlib.closing(Planner(code=tmp_path)) as loaded:
+        assert said(workflow.plan(*options, by=loaded)) == said(process)
 
 
 def test_a_mistake_ends_it_with_the_same_line(tmp_path):

@@ -10,6 +10,8 @@ import pytest
 from wsss.core.errors import UserError
 from wsss.workflow.loading import parse
 
+from .conftest import Planner
+
 pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.slow]
 
 # Which outputs a recipe (or a part of it) makes by itself, as a pattern over the results tree.
@@ -172,6 +174,7 @@ def test_each_field_reruns_its_stage_and_what_follows(finished):
     (finished.folder / "weights.safetensors").touch()
     graph = finished.graph()
     untouched = parse(finished.data).classifier["two"]
+    plans = Planner(code=finished.folder)  # only recipes change
     wrong = {}
     for owner, path, edited in edits(finished.data):
         finished.write(edited)
@@ -181,13 +184,14 @@ def test_each_field_reruns_its_stage_and_what_follows(finished):
         if path[-1] == "predicted_ignore":  # affinity labels skip 255 whatever it says
             roots -= {file for file in roots if file.endswith("labels.train.eval.json")}
         assert roots, owner
-        planned = finished.planned("all")
+        planned = finished.planned("all", by=plans)
         expected = descendants(graph, roots)
         if planned != expected:
             wrong[".".join(path)] = {
                 "not planned": sorted(expected - planned),
                 "planned besides": sorted(planned - expected),
             }
+    plans.close()
     finished.write(finished.data)
     assert not wrong, json.dumps(wrong, indent=1)
 
