@@ -1,4 +1,4 @@
-"""`snakemake --profile slurm all` from images to tables, with GPU jobs on a real Slurm."""
+"""`snakemake --profile slurm tables` from images to tables, with GPU jobs on a real Slurm."""
 
 import itertools
 import json
@@ -41,7 +41,7 @@ def default_but_small():
 def test_the_whole_pipeline(cluster, study):
     """Trainings also ask for both GPUs."""
     study.write(default_but_small() | {"training_gpus": 2})
-    done = study.snakemake(*study.options, "all")
+    done = study.snakemake(*study.options, "tables")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     table = (study.folder / "results/tables/stages.md").read_text().replace("*", "")
     assert re.search(r"vanilla +\|( +[\d.]+ +\|){6}", table), table
@@ -54,7 +54,7 @@ def test_the_whole_pipeline(cluster, study):
     log = (study.folder / "results/toy/seed0/vanilla/log/model.log").read_text()
     assert "torch cannot use GPU 0, 1" in log
     assert_apart(with_gpu, gpus_of_jobs(study.folder))
-    assert study.planned("all") == set()
+    assert study.planned("tables") == set()
 
 
 @pytest.mark.parametrize("cluster", ["squeue"], indirect=True)

@@ -96,7 +96,7 @@ def fit(
         )
         run = _prepare(training, checkpoints, history, loader, held_out, parts, seed, best)
         L.seed_everything(mix(seed, "network") % 2**32, verbose=False)
-        if _fits_in_memory(run, learner, checkpoints):
+        if _train(run, learner, checkpoints):
             break
         if ranks() > 1:
             wait_for_the_culprit(0)
@@ -142,7 +142,7 @@ def _prepare(
     return _Run(loader, held_out, trainer, averaging, keeper)
 
 
-def _fits_in_memory(run: _Run, learner: Learner, checkpoints: Checkpoints) -> bool:
+def _train(run: _Run, learner: Learner, checkpoints: Checkpoints) -> bool:
     """Train to the end; False where CUDA is out of memory.
 
     Stopped on SIGTERM: Lightning would end with status 0, and Snakemake would miss the output.
