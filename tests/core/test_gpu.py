@@ -7,8 +7,12 @@ import pytest
 
 from wsss.core import gpu
 
+# Loading torch takes seconds, and here it would only say that it can use no GPU.
 CLAIM = """
-import os, sys
+import os, sys, types
+no_gpu = types.SimpleNamespace(is_available=lambda: False, device_count=lambda: 0)
+backends = types.SimpleNamespace(mps=no_gpu)
+sys.modules["torch"] = types.SimpleNamespace(cuda=no_gpu, backends=backends)
 from wsss.core.gpu import claim_gpus
 wanted = int(os.environ.get("WANTED", 1))
 claim_gpus(wanted); claim_gpus(wanted)
