@@ -58,24 +58,20 @@ def test_the_whole_pipeline(cluster, study):
 
 
 @pytest.mark.parametrize("cluster", ["squeue"], indirect=True)
-def test_jobs_of_each_kind_without_accounting(cluster, study):
+def test_jobs_with_and_without_gpus_without_accounting(cluster, study):
     """Only what asks for a job's state differs, so a few jobs are enough."""
-    study.write(default_but_small() | {"training_gpus": 1})
-    place = "results/toy/seed0"
-    targets = [
-        f"{place}/vanilla/tta/cam.val.eval.json",
-        f"{place}/none/ground-truth/deeplab/model.safetensors",
-    ]
-    done = study.snakemake(*study.options, *targets)
+    study.write(default_but_small() | {"training_gpus": 1, "seeds": [0, 1]})
+    models = [f"results/toy/seed{seed}/vanilla/model.safetensors" for seed in (0, 1)]
+    done = study.snakemake(*study.options, *models)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    assert all((study.folder / target).is_file() for target in targets)
+    assert all((study.folder / model).is_file() for model in models)
     with_gpu = assert_on_their_partitions(cluster, study)
-    assert {job["TresPerJob"] for job in trainings_of(with_gpu)} == {"gres:gpu:1"}
-    assert len(trainings_of(with_gpu)) == 2
-    log = (study.folder / f"{place}/vanilla/log/model.log").read_text()
+    assert with_gpu == trainings_of(with_gpu) and len(with_gpu) == 2
+    assert {job["TresPerJob"] for job in with_gpu} == {"gres:gpu:1"}
+    log = (study.folder / "results/toy/seed0/vanilla/log/model.log").read_text()
     assert "torch cannot use GPU 0, 1" not in log
     assert_apart(with_gpu, gpus_of_jobs(study.folder))
-    assert study.planned(*targets) == set()
+    assert study.planned(*models) == set()
 
 
 def assert_on_their_partitions(cluster, study):
