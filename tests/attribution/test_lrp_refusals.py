@@ -100,7 +100,7 @@ def test_training_mode_is_refused(residual):
 
 def test_probabilities_are_refused(residual):
     network = nn.Sequential(residual, nn.Sigmoid())
-    with pytest.raises(UserError, match="no logits; leave out its last sigmoid"):
+    with pytest.raises(UserError, match="not logits; leave out its last sigmoid"):
         lrp(of(network), torch.randn(2, 3, 16, 16), [0])
 
 

@@ -120,7 +120,7 @@ def test_accumulated_batches_make_one_step_of_their_mean(split, masks, tmp_path)
 
 def test_it_learns_the_masks(split, masks, tmp_path):
     model = tmp_path / "network.safetensors"
-    run(split, masks, model, tiny(epochs=25))
+    run(split, masks, model, tiny(epochs=10, batch_size=2))  # each epoch writes a checkpoint
     maps = SaliencyMaps(scales=(1.0,), map_stride=1)
     extract_network(maps, model, split.images, threads=1, out=tmp_path / "saliency.h5")
     with MapReader(tmp_path / "saliency.h5") as reader:
