@@ -31,8 +31,9 @@ demo: setup
 	$(BIN)/snakemake --cores $(CORES) all
 	@$(BIN)/python -m wsss report show results
 
+# Three workers on two cores: the tests of Slurm and of DDP wait for other processes.
 test: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
 
 test-slurm: setup
 	$(BIN)/python -m pytest tests/slurm

@@ -58,11 +58,13 @@ def main() -> None:
     parser.add_argument("maps", type=Path, help="The study's folder of CAMs.")
     parser.add_argument("--photo", type=Path, required=True)
     parser.add_argument("--label", required=True)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=[*STAGES])
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    stages = {name: file for name, file in STAGES.items() if name in options.stages}
     cards = {
         name: json.loads(card_path(options.maps / file).read_text())
-        for name, file in STAGES.items()
+        for name, file in stages.items()
     }
     command = cards["cam"]["command"]
     images = command[command.index("--images") + 1]
@@ -70,14 +72,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         new = {images: str(data_set(folder, options.photo, options.label, data["classes"]))}
-        new |= {str(options.maps / file): str(folder / Path(file).name) for file in STAGES.values()}
-        for stage in STAGES:
+        new |= {str(options.maps / file): str(folder / Path(file).name) for file in stages.values()}
+        for stage in stages:
             words = cards[stage]["command"]
             start = words.index("--log") + 2 if "--log" in words else 0
             wsss(*(new.get(word, word) for word in words[start:]))
         columns = [
             {"title": OUTPUTS[stage].title, "file": new[str(options.maps / file)]}
-            for stage, file in STAGES.items()
+            for stage, file in stages.items()
         ]
         spec = {"recipe": {"images": 1, "split": "val"}, "images": new[images], "columns": columns}
         wsss("report", "gallery", "--spec", json.dumps(spec), "--out", str(folder / "row.png"))
