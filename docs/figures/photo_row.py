@@ -21,7 +21,7 @@ from pathlib import Path
 from PIL import Image
 
 from wsss.core.files.run_card_file import card_path
-from wsss.core.outputs import OUTPUTS
+from wsss.core.outputs import OUTPUTS, THRESHOLDED
 
 STAGES = {
     "cam": "cam.val.h5",
@@ -77,10 +77,13 @@ def main() -> None:
             words = cards[stage]["command"]
             start = words.index("--log") + 2 if "--log" in words else 0
             wsss(*(new.get(word, word) for word in words[start:]))
-        columns = [
-            {"title": OUTPUTS[stage].title, "file": new[str(options.maps / file)]}
-            for stage, file in stages.items()
-        ]
+        columns = []
+        for stage, file in stages.items():
+            column = {"title": OUTPUTS[stage].title, "file": new[str(options.maps / file)]}
+            if stage in THRESHOLDED:  # the outline at the threshold that train chose
+                evaluation = file.replace(".val.h5", ".train.eval.json")
+                column["threshold_from"] = str(options.maps / evaluation)
+            columns.append(column)
         spec = {"recipe": {"images": 1, "split": "val"}, "images": new[images], "columns": columns}
         wsss("report", "gallery", "--spec", json.dumps(spec), "--out", str(folder / "row.png"))
         picture = io.BytesIO()
