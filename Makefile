@@ -3,6 +3,7 @@
 # make test-slurm   only its part on a Slurm that it starts and stops (root; Debian's slurm-wlm, munge, slurmdbd, mariadb-server)
 # make lint    ruff, snakefmt, snakemake --lint, import-linter, the English of the docs
 # make docs    the documentation site, docs/_build/html/index.html
+# make links   whether the web addresses in the docs still answer (needs the network)
 # make generated    what is written from the code: config.schema.json, the columns in docs/stages/report.md
 # make setup   the virtual environment .venv alone
 # CORES=8 make demo   more cores; the default is all
@@ -14,7 +15,7 @@ BIN    := $(VENV)/bin
 DONE   := $(VENV)/.wsss-installed
 PROSE  := README.md CHANGELOG.md config/README.md $(wildcard docs/*.md docs/*/*.md report/*.rst)
 
-.PHONY: setup demo test test-slurm lint docs generated
+.PHONY: setup demo test test-slurm lint docs links generated
 setup: $(DONE)
 
 $(DONE): pyproject.toml constraints.txt
@@ -50,6 +51,9 @@ lint: setup
 
 docs: setup
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
+
+links: setup
+	$(BIN)/sphinx-build --quiet --builder linkcheck docs docs/_build/links
 
 generated: setup
 	$(BIN)/python .ci/write_generated.py

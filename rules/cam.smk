@@ -22,7 +22,7 @@ rule cam_extract:
     params:
         recipe=recipe("cam"),
         code=code("wsss.cam.extraction"),
-        shard=shard_option,
+        shard=ask(inputs.shard_option),
         masks=each("--masks", "masks"),
     message:
         "Extract {wildcards.cam} maps of {wildcards.split} from {wildcards.classifier}."

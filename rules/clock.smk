@@ -1,5 +1,7 @@
 """What is done once before the first job."""
 
+import sys
+
 from wsss.workflow.clock import inputs_from_the_future
 
 

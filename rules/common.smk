@@ -1,20 +1,20 @@
 """What Snakemake itself must see of the configuration: wildcards, params, resources.
 
 Names that the other files use:
-  CONFIG, SITE                          the configuration, and what the machine says
+  CONFIG, SITE                             the configuration, and what the machine says
   SEED, CAM, SALIENCY, AFFINITY, EXPLAIN   folders of the results tree
-  ask, recipe, code, each, parts, shard_option, validation_images   inputs and params
+  inputs, patterns                         modules of wsss.workflow: functions for ask, wildcards
+  ask, recipe, code, each, parts, validation_images   inputs and params
   gpus, eight_for_each, memory, minutes, minutes_for_10000   threads and resources
 """
 
 import os
-import re
 import sys
 from pathlib import Path
 
 from wsss.core.errors import UserError
 from wsss.core.gpu import visible_gpus
-from wsss.workflow import inputs, loading, resources, tree
+from wsss.workflow import inputs, loading, patterns, resources, tree
 from wsss.workflow.checks import missing_surroundings
 from wsss.workflow.codes import code_of
 from wsss.workflow.site import read_site
@@ -49,20 +49,20 @@ if "gpu" not in workflow.global_resources and (found := len(visible_gpus())):
 
 
 wildcard_constraints:
-    dataset=r"[a-z0-9+-]+",
+    dataset=patterns.CHOICE,
     seed=r"\d+",
-    classifier=r"[a-z0-9+-]+",
-    cam=r"[a-z0-9+-]+",
-    saliency=r"[a-z0-9+-]+",
-    affinity=r"[a-z0-9+-]+",
-    segmentation=r"[a-z0-9+-]+",
-    explain=r"[a-z0-9+-]+",
-    preset=r"[a-z0-9+-]+",
+    classifier=patterns.CHOICE,
+    cam=patterns.CHOICE,
+    saliency=patterns.CHOICE,
+    affinity=patterns.CHOICE,
+    segmentation=patterns.CHOICE,
+    explain=patterns.CHOICE,
+    preset=patterns.CHOICE,
     split="train|val",
     purpose="masks|supervision",
-    maps="cam|c2am|saliency|walk|prediction|explained",
+    maps=patterns.MAPS,
     above=r"[a-z0-9+/-]+",
-    shard=r"(\.\d+-of-\d+)?",
+    shard=patterns.SHARD,
 
 
 def ask(function, *arguments, by=None):
@@ -115,13 +115,6 @@ def each(option, name):
         return [word for file in listed for word in (option, file)]
 
     return param
-
-
-def shard_option(wildcards):
-    """A param: which part of the images a job takes; nothing where it takes them all."""
-    if not wildcards.shard:
-        return []
-    return ["--shard", wildcards.shard.removeprefix(".").replace("-of-", "/")]
 
 
 def validation_images(wildcards):

@@ -15,7 +15,7 @@ rule crf_refine:
     benchmark:
         f"{SEED}/{{above}}/log/{{file}}.{{split}}.crf-{{preset}}{{shard}}.benchmark.tsv"
     wildcard_constraints:
-        file="|".join(tree.REFINED),
+        file=patterns.REFINABLE,
     conda:
         "../envs/wsss-cpu.yaml"
     threads: 16

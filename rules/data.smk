@@ -45,9 +45,7 @@ rule data_masks:
     params:
         recipe=recipe("dataset"),
         code=code("wsss.data.prepare"),
-        purpose=lambda wildcards: {"masks": "evaluation"}.get(
-            wildcards.purpose, "supervision"
-        ),
+        purpose=ask(inputs.purpose),
     message:
         "Prepare the ground-truth {wildcards.purpose} of {wildcards.dataset}, {wildcards.split}."
     shell:

@@ -74,10 +74,7 @@ rule evaluation_masks:
     benchmark:
         f"{SEED}/{{above}}/log/{{file}}.eval.benchmark.tsv"
     wildcard_constraints:
-        file=(
-            r"(c2am\.masks|labels)\.train|pseudo\.(train|val)"
-            rf"|({'|'.join(tree.REFINED)})\.(train|val)\.crf-[a-z0-9+-]+"
-        ),
+        file=patterns.MASKS,
     conda:
         "../envs/wsss-cpu.yaml"
     threads: 1
@@ -111,7 +108,7 @@ rule evaluation_curve:
     benchmark:
         f"{SEED}/{{above}}/log/{{maps}}.{{split}}.curve.benchmark.tsv"
     wildcard_constraints:
-        maps="|".join(map(re.escape, tree.THRESHOLDED)),
+        maps=patterns.THRESHOLDED,
     conda:
         "../envs/wsss-cpu.yaml"
     threads: 1

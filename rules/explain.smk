@@ -22,7 +22,7 @@ rule explain_maps:
     params:
         recipe=recipe("explain", "maps"),
         code=code("wsss.explain.extraction"),
-        shard=shard_option,
+        shard=ask(inputs.shard_option),
         masks=each("--masks", "masks"),
     message:
         "Explain {wildcards.classifier} on {wildcards.split} by {wildcards.explain}."

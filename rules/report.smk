@@ -11,7 +11,7 @@ rule report_table:
             "results/tables/{table}.csv",
             caption="../report/table.rst",
             category="Tables",
-            labels={"table": "{table}", "shows": "figures"},
+            labels={"table": "{table}", "shows": "metrics"},
         ),
         md="results/tables/{table}.md",
         tex="results/tables/{table}.tex",

@@ -52,7 +52,7 @@ rule saliency_c2am:
         gpu=1,
     params:
         recipe=recipe("saliency", "maps"),
-        shard=shard_option,
+        shard=ask(inputs.shard_option),
         code=code("wsss.saliency.extraction"),
     message:
         "Extract {wildcards.saliency} maps of {wildcards.split}."
@@ -139,7 +139,7 @@ rule saliency_predict:
         gpu=1,
     params:
         recipe=recipe("saliency", "predict"),
-        shard=shard_option,
+        shard=ask(inputs.shard_option),
         code=code("wsss.saliency.extraction"),
     message:
         "Predict the saliency of {wildcards.split} by {wildcards.saliency}."

@@ -78,7 +78,7 @@ rule segmentation_predict:
     params:
         recipe=recipe("segmentation", "predict"),
         code=code("wsss.segmentation.predict"),
-        shard=shard_option,
+        shard=ask(inputs.shard_option),
     message:
         "Predict class scores of {wildcards.split} with {wildcards.segmentation}."
     shell:

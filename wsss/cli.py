@@ -11,6 +11,7 @@ from wsss import __version__
 from wsss.affinity.cli import app as affinity
 from wsss.cam.cli import app as cam
 from wsss.classifier.cli import app as classifier
+from wsss.commands.schema import app as schema
 from wsss.commands.weights import app as weights
 from wsss.core.log import run, start_logging
 from wsss.crf.cli import app as crf
@@ -44,7 +45,8 @@ for name, stage in {
     "weights": weights,
 }.items():
     app.add_typer(stage, name=name)
-app.registered_commands += status.registered_commands
+for command in (status, schema):
+    app.registered_commands += command.registered_commands
 
 
 @app.callback(invoke_without_command=True)
@@ -58,21 +60,6 @@ def _main(
         raise typer.Exit
 
 
-@app.command()
-def schema() -> None:
-    """Print the JSON schema of configuration files.
-
-    Example: `wsss schema > config.schema.json`
-    """
-    from wsss.workflow.schema import schema_text
-
-    typer.echo(schema_text(), nl=False)
-
-
 def main() -> None:
     """Entry point of the console script."""
     run(app)
-
-
-if __name__ == "__main__":
-    main()

@@ -16,7 +16,7 @@ from torchmetrics.functional.classification import (
 from typer.testing import CliRunner
 
 from wsss.classifier.cli import app
-from wsss.classifier.evaluation import average_precision, evaluate, figures
+from wsss.classifier.evaluation import average_precision, evaluate, metrics
 from wsss.core.errors import UserError
 from wsss.core.files.evaluation_file import read_evaluation
 from wsss.core.files.model_file import save_model
@@ -33,7 +33,7 @@ def test_figures_by_hand():
     # is shown by no image, predicted once. ½ itself is no prediction.
     predicted = np.array([[0.9, 0.2, 0.1], [0.8, 0.5, 0.1], [0.7, 0.1, 0.6], [0.4, 0.3, 0.2]])
     labels = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 0], [1, 1, 0]], bool)
-    summary, (first, second, third) = figures(predicted, labels)
+    summary, (first, second, third) = metrics(predicted, labels)
     assert first == {
         "ap": pytest.approx(1 / 3 * 1 + 1 / 3 * 1 + 1 / 3 * 3 / 4),
         "precision": pytest.approx(2 / 3),
@@ -64,7 +64,7 @@ def test_figures_are_those_of_torchmetrics():
     rng = np.random.default_rng(0)
     labels = rng.random((60, 5)) < [0.6, 0.4, 0.3, 0.2, 0.1]
     predicted = (0.4 * labels + 0.6 * rng.random((60, 5))).round(2).astype(np.float32)  # ties
-    summary, per_class = figures(predicted, labels)
+    summary, per_class = metrics(predicted, labels)
     scores, truth = torch.from_numpy(predicted), torch.from_numpy(labels).long()
     expected = {
         "f1": multilabel_f1_score(scores, truth, 5),

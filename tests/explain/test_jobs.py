@@ -40,7 +40,7 @@ from wsss.explain.localization.evaluation import one_line, part_boxes
 from wsss.explain.localization.peak_iou import PeakIou
 from wsss.explain.localization.pixel_ap import PixelAP
 from wsss.explain.localization.pointing_game import PointingGame
-from wsss.explain.metrics.aggregate import aggregate, figures, read_rows
+from wsss.explain.metrics.averages import aggregate, metrics, read_rows
 from wsss.explain.metrics.deletion_insertion import rise_blur
 from wsss.nn.cam_network import CamNetwork, load_cam_network
 from wsss.nn.recipe import Backbone
@@ -218,7 +218,7 @@ def test_metrics_are_those_of_masked_images(folder, tmp_path, classes, detection
     read = read_evaluation(out, "val")
     assert read["evaluated"]["kind"] == "explanations"
     assert read["detections"] == len(rows)
-    assert read["metrics"] == pytest.approx(figures(rows))
+    assert read["metrics"] == pytest.approx(metrics(rows))
     macro = aggregate(rows).loc["macro", "drop"]
     assert read["every"]["macro"]["drop"] == pytest.approx(macro / 100)
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from wsss.explain.metrics.per_detection import per_detection
+from wsss.explain.metrics.detections import per_detection
 
 # Two images of three classes; what a classifier says of them, and of them masked.
 PROBABILITIES = {

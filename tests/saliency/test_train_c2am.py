@@ -124,10 +124,10 @@ def test_a_salient_border_turns_the_sides_round(bias, negative, split, tmp_path)
     learner = C2amLearner(C2am(recipe.backbone), recipe)
     torch.nn.init.constant_(learner.network.norm.bias, bias)
     learner.loss([torch.randn(4, 3, 48, 48)])
-    assert learner.negative is negative
+    assert learner.is_negative is negative
     hinting = C2amLearner(learner.network, tiny())
     hinting.border.copy_(learner.border)
-    assert not hinting.negative  # hints say which side is the foreground
+    assert not hinting.is_negative  # hints say which side is the foreground
 
 
 def test_the_last_epoch_decides_about_the_border():
@@ -138,7 +138,7 @@ def test_the_last_epoch_decides_about_the_border():
         learner.on_train_epoch_start()
         for _ in range(batches):
             learner.loss([images])
-        assert learner.negative is negative
+        assert learner.is_negative is negative
 
 
 def test_the_model_file_says_negative_and_its_maps_are_of_the_other_side(

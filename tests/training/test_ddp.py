@@ -47,14 +47,18 @@ def script(folder, text):
     head = """
         import os, signal, sys, time
         from pathlib import Path
+        from wsss.core.errors import Restart
         from wsss.core.log import log, run, start_logging
-        from wsss.core.ranks import join, rank, ranks, run_ranks, start_anew
+        from wsss.core.ranks import join, rank, ranks, run_ranks
         start_logging(Path("it.log"))
 
         def watch():
             log.info("begins")
             run_ranks(2)
             log.info("goes on")
+
+        def restart():
+            raise Restart
 
         if ranks() == 1:
             run(watch)
@@ -139,11 +143,11 @@ def test_no_process_outlives_the_one_that_watches(tmp_path, by, status):
     assert lines(tmp_path) == ["begins", *(told if by == "SIGTERM" else [])]
 
 
-def test_one_has_all_started_anew(tmp_path):
+def test_one_has_all_of_them_restarted(tmp_path):
     text = """
         if rank() == 1 and not Path("once").exists():
             Path("once").touch()
-            start_anew()
+            run(restart)
         if not Path("once").exists():
             time.sleep(100)
         log.info("now")

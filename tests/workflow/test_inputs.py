@@ -1,11 +1,12 @@
 """What a job reads, by its wildcards and its recipe."""
 
 import copy
+import re
 
 import pytest
 
 from wsss.core.errors import UserError
-from wsss.workflow import inputs
+from wsss.workflow import inputs, patterns
 from wsss.workflow.loading import parse
 
 from .conftest import TINY
@@ -139,3 +140,37 @@ def test_a_part_that_a_recipe_does_not_have_is_one_line():
         inputs.recipe_json(config, job(saliency="pupil"), "saliency", "c2am")
     with pytest.raises(UserError, match=r"cam has no 'singel' \(did you mean 'single'\?\)"):
         inputs.recipe_json(config, job(cam="singel"), "cam")
+
+
+@pytest.mark.parametrize(
+    ("shard", "option"),
+    [("", []), (".1-of-4", ["--shard", "1/4"]), (".12-of-12", ["--shard", "12/12"])],
+)
+def test_a_part_of_the_images_is_an_option_of_the_command(shard, option):
+    assert inputs.shard_option(study(), job(shard=shard)) == option
+
+
+@pytest.mark.parametrize(
+    ("file", "purpose"), [("masks", "evaluation"), ("supervision", "supervision")]
+)
+def test_a_file_of_ground_truth_says_who_reads_it(file, purpose):
+    assert inputs.purpose(study(), job(purpose=file)) == purpose
+
+
+FILES = {
+    patterns.MAPS: "cam c2am saliency walk prediction explained",
+    patterns.THRESHOLDED: "cam c2am saliency cam+saliency walk explained",
+    patterns.MASKS: "labels.train c2am.masks.train pseudo.train pseudo.val cam.val.crf-labels",
+}
+NO_FILES = {
+    patterns.MAPS: "camx cam+saliency labels pseudo localization c2am.masks",
+    patterns.THRESHOLDED: "prediction pseudo camXsaliency",
+    patterns.MASKS: "labels.val cam.val prediction.val c2amXmasks.train labels.train.crf-labels",
+}
+
+
+def test_wildcards_match_the_files_of_their_kind_and_no_others():
+    for pattern, names in FILES.items():
+        assert all(re.fullmatch(pattern, name) for name in names.split())
+    for pattern, names in NO_FILES.items():
+        assert not any(re.fullmatch(pattern, name) for name in names.split())

@@ -82,7 +82,7 @@ class Classifier:
         return None if self._linear is None else self._linear.weight.detach()
 
     @property
-    def averages(self) -> bool:
+    def is_averaged(self) -> bool:
         """Whether logits are W · (mean of A over space) + b, so that ∂s/∂A is W/(hw) everywhere."""
         if self._head is not None:
             return isinstance(self._head.recipe.pooling, GapPooling)

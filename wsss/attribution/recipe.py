@@ -7,15 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wsss.core.recipe import Recipe
-
-Scale = Annotated[float, Field(gt=0, le=8)]
-
-
-class Tta(Recipe):
-    """Raw maps averaged over scales and flips of the image."""
-
-    scales: tuple[Scale, ...] = Field((0.5, 1.0, 1.5, 2.0), min_length=1)
-    flip: bool = True
+from wsss.nn.recipe import Images, MultiScale
 
 
 class Smooth(Recipe):
@@ -36,7 +28,7 @@ class Explanation(Recipe):
     detection: float = Field(
         0.5, gt=0, lt=1, description="Probability above which a class is detected."
     )
-    images: Literal["all", "with-masks"] = Field(
+    images: Images = Field(
         "all", description="with-masks: only images that evaluation has masks of."
     )
     side: int | None = Field(
@@ -46,7 +38,7 @@ class Explanation(Recipe):
         "at a time.",
     )
     batch_size: int = Field(16, ge=1, description="Images at a time, where they have one size.")
-    tta: Tta | None = None
+    tta: MultiScale | None = None
     smooth: Smooth | None = None
 
 

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from wsss.core.recipe import Recipe
-
-Scale = Annotated[float, Field(gt=0, le=8)]
+from wsss.nn.recipe import Images, MultiScale
 
 
-class CamRecipe(Recipe):
+class CamRecipe(MultiScale):
     """How class maps become CAMs; the defaults are as in IRN, Puzzle-CAM and P-NOC."""
 
     method: Literal["cam"] = Field("cam", description="cam: ReLU of the class maps (Zhou et al.).")
-    scales: tuple[Scale, ...] = Field(
-        (0.5, 1.0, 1.5, 2.0),
-        min_length=1,
-        description="Factors of the image's size; the maps are averaged.",
-    )
-    flip: bool = Field(True, description="Also average over the horizontally flipped image.")
     output_stride: Literal[8, 16, 32] | None = Field(
         None, description="null: as trained. Smaller gives finer maps from the same weights."
     )
-    images: Literal["all", "with-masks"] = Field(
+    images: Images = Field(
         "all",
         description="with-masks: only images that evaluation has masks of, where the CAM itself is "
         "what is studied; no affinity can build on it.",

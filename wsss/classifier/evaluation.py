@@ -28,7 +28,7 @@ THRESHOLD = 0.5  # a class is predicted where its probability is above this
 def evaluate(model: Path, images: Sequence[Path], *, threads: int) -> dict[str, Any]:
     """The evaluation of a classifier on the labels of an images file or its shards, JSON-able.
 
-    Images go through the network whole, without augmentation. The figures are `figures`'.
+    Images go through the network whole, without augmentation. What is measured: `metrics`.
 
     Raises UserError for images of other classes than the model's, and for a file without images.
     """
@@ -44,7 +44,7 @@ def evaluate(model: Path, images: Sequence[Path], *, threads: int) -> dict[str, 
     absent = [name for name, n in zip(trained.classes, labels.sum(0), strict=True) if n == 0]
     if absent:
         log.warning("%s: no image of %s; left out of the means", images[0], ", ".join(absent))
-    summary, per_class = figures(predicted, labels)
+    summary, per_class = metrics(predicted, labels)
     evaluation = Evaluation(
         evaluated=Evaluated(kind="classifier", files=[str(model)], made_by=trained.recipe),
         ground_truth=", ".join(str(path) for path in images),
@@ -71,10 +71,10 @@ def evaluate(model: Path, images: Sequence[Path], *, threads: int) -> dict[str, 
     return evaluation.document()
 
 
-def figures(
+def metrics(
     predicted: Float[np.ndarray, "n c"], labels: Bool[np.ndarray, "n c"]
 ) -> tuple[dict[str, float | None], list[dict[str, float | int | None]]]:
-    """Figures of probabilities in [0, 1] against labels: the summary, and each class's.
+    """Metrics of probabilities in [0, 1] against labels: the summary, and each class's.
 
     Of a class with T images that show it, P for which its probability is above ½, and TP both:
     precision = TP / P, 0 where nothing is predicted; recall = TP / T; f1 = 2 TP / (P + T);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from wsss.core.errors import UserError
@@ -32,3 +33,21 @@ def expand(text: str, key: str) -> Path:
         return Path(_VARIABLE.sub(value, text)).expanduser()
     except RuntimeError:
         raise UserError(f"{key}: '{text}': no such home folder; write the path out") from None
+
+
+def missing_file(text: str, key: str) -> list[str]:
+    """A line where the path is not a file or cannot be expanded."""
+    return _missing(text, key, "file", Path.is_file)
+
+
+def missing_folder(text: str, key: str) -> list[str]:
+    """The same of a folder."""
+    return _missing(text, key, "folder", Path.is_dir)
+
+
+def _missing(text: str, key: str, what: str, exists: Callable[[Path], bool]) -> list[str]:
+    try:
+        path = expand(text, key)
+    except UserError as error:
+        return [str(error)]
+    return [] if exists(path) else [f"{key}: no {what} '{path}'; correct '{text}'"]

@@ -42,6 +42,13 @@ class Stopped(Exception):
         self.status = status
 
 
+class Restart(Exception):
+    """All processes of this command must be started again, and one of them says so.
+
+    The command line ends the process at once with `wsss.core.ranks.RESTART`.
+    """
+
+
 def cannot_write(path: str | Path, error: OSError) -> UserError:
     """A failed write of `path` as one line: path, reason, remedy."""
     reason = os.strerror(error.errno) if error.errno else str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -11,8 +12,15 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from wsss.core.errors import Stopped, UserError, cannot_write, cuda_out_of_memory, system_problem
-from wsss.core.ranks import rank, ranks
+from wsss.core.errors import (
+    Restart,
+    Stopped,
+    UserError,
+    cannot_write,
+    cuda_out_of_memory,
+    system_problem,
+)
+from wsss.core.ranks import RESTART, rank, ranks
 
 T = TypeVar("T")
 log = logging.getLogger("wsss")
@@ -71,6 +79,9 @@ def run(app: Callable[[], Any]) -> None:
         if str(stop):
             log.error("error: %s", stop)
         raise SystemExit(stop.status) from None
+    except Restart:
+        # At once: on the way out of Python, libraries may wait for the other processes.
+        os._exit(RESTART)
     except MemoryError:
         log.error(
             "error: out of memory; lower the batch size in the recipe or give the job more memory"

@@ -1,4 +1,4 @@
-"""A map over processes: ordered, a bounded number of tasks in flight, one thread a worker."""
+"""A map over processes: ordered, a bounded number of tasks in flight, one thread per worker."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def imap(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterat
 
     One worker runs in this process. More are spawned (never forked: CUDA and HDF5 do not survive
     it), with one thread each, so that their number is the number of cores in use. `function` is
-    pickled once a worker and may therefore carry readers (they open their files again over there);
-    an item travels with each task: keep it small, e.g. a position. At most two tasks a worker are
-    in flight, so memory does not grow with the number of items.
+    pickled once per worker and may therefore carry readers (they open their files again there); an
+    item travels with each task: keep it small, e.g. a position. At most two tasks per worker are in
+    flight, so memory does not grow with the number of items.
 
     An exception in a worker is raised here as it is. Ctrl-C, any exception and closing the iterator
     kill the workers at once; they also end when this process is killed. UserError where a worker

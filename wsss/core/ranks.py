@@ -1,7 +1,7 @@
 """One command in several processes, a GPU each: started, watched and ended together.
 
 The command that the user (or Snakemake) started computes nothing itself then: it starts itself
-once a GPU and waits. Whatever happens to one of these processes ends them all, and with the
+once per GPU and waits. Whatever happens to one of these processes ends them all, and with the
 watching one they end too.
 """
 
@@ -22,7 +22,7 @@ from wsss.core.errors import Stopped
 
 _NOWHERE = Path(os.devnull)
 RESUMES = "the next start resumes from the last whole epoch"
-_AGAIN = 75  # a process's status: all must be started again
+RESTART = 75  # status of a process that raised wsss.core.errors.Restart
 
 
 def ranks() -> int:
@@ -49,7 +49,7 @@ def run_ranks(number: int) -> None:
                 128 - status,
                 f"process {which + 1} of {number} was ended by {name}; {RESUMES}",
             )
-        if status != _AGAIN:
+        if status != RESTART:
             raise Stopped(status)  # it has said why
 
 
@@ -114,8 +114,3 @@ def wait_for_the_culprit(seconds: float) -> None:
     """
     time.sleep(seconds)
     faulthandler.dump_traceback_later(20, exit=True, file=_NOWHERE.open("w"))
-
-
-def start_anew() -> NoReturn:
-    """End this process so that all of them are started again."""
-    os._exit(_AGAIN)

@@ -1,4 +1,8 @@
-"""Pseudo masks from class maps: a background threshold and a dense CRF."""
+"""Pseudo masks from class maps: a background threshold and a dense CRF.
+
+The affinity stage makes its pseudo masks with this, and the saliency stage the masks that teach its
+network. Stages do not import each other, so it stands below both, next to the CRF that it runs.
+"""
 
 from __future__ import annotations
 

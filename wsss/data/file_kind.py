@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from wsss.core.environment import expand
+from wsss.core.environment import expand, missing_folder
 from wsss.core.errors import UserError
 from wsss.core.files.id_list import read_list
 from wsss.data.kind import Data, Purpose, Sample, Split
@@ -47,6 +47,10 @@ class FileData(Data):
         if not root.is_dir():
             raise UserError(f"root: no folder '{root}'; correct root or the variable in it")
         return root
+
+    def missing_folders(self, key: str) -> list[str]:
+        """A line where `root` is not a folder or cannot be expanded."""
+        return missing_folder(self.root, f"{key}.root")
 
     def source_files(self, split: Split, purpose: Purpose | None = None) -> list[str]:
         """A split's list and its labels file, or its list of masks.

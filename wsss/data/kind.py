@@ -58,6 +58,13 @@ class Data(Recipe):
         the place of the data set cannot be found.
         """
 
+    def missing_folders(self, key: str) -> list[str]:
+        """What this machine lacks, a line each. key: where the recipe stands in the configuration.
+
+        A kind that lies on no disk lacks nothing.
+        """
+        return []
+
     @abstractmethod
     def image_count(self, split: Split) -> int | None:
         """How many images a split has at most; None where that cannot be read."""

@@ -68,7 +68,7 @@ def read_listing(layout: Layout, split: Split, labels: LabelsOf, findings: Findi
     """The images of a split that have a file and labels; others are reported to `findings`.
 
     Images of none of the classes are left out of train unless the recipe keeps them. Never out of
-    val: what a network finds in them are false positives, and figures must count them.
+    val: what a network finds in them are false positives, and metrics must count them.
 
     Raises UserError if the list itself or the folder of images cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Evaluation: maps at every threshold in one pass, masks, and the figures that tables report."""
+"""Evaluation: maps at every threshold in one pass, masks, and the numbers that tables report."""
 
 import lazy_loader as lazy
 

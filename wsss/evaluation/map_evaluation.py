@@ -22,7 +22,7 @@ from wsss.evaluation.agnostic import AgnosticMasks
 from wsss.evaluation.checks import shorten_list
 from wsss.evaluation.confusion import confusion_matrix
 from wsss.evaluation.recipe import EvaluationRecipe
-from wsss.evaluation.record import curve_figures, document, figures
+from wsss.evaluation.record import curve_numbers, document, numbers
 from wsss.evaluation.saliency_measures import Measure, summary
 from wsss.evaluation.salient_background import SalientBackground
 from wsss.evaluation.thresholds import Sweep
@@ -125,9 +125,9 @@ def evaluate_maps(
         threshold=chosen,
         confusion=curve.confusion[at_chosen],
         fixed=Fixed(
-            threshold=recipe.fixed_threshold, metrics=figures(curve.at(recipe.fixed_threshold))
+            threshold=recipe.fixed_threshold, metrics=numbers(curve.at(recipe.fixed_threshold))
         ),
-        curve=curve_figures(curve),
+        curve=curve_numbers(curve),
         more_metrics=of_saliency,
         **shared,
     )

@@ -40,7 +40,7 @@ class Metrics:
     pixel_accuracy: float
 
     def summary(self) -> dict[str, float]:
-        """The figures that are one number, by the names that tables and JSON files use."""
+        """The metrics that are one number, by the names that tables and JSON files use."""
         return {
             "miou": self.miou,
             "miou_all_classes": self.miou_all_classes,
@@ -55,7 +55,7 @@ class Metrics:
 
 
 def metrics(confusion: Integer[np.ndarray, "c c"]) -> Metrics:
-    """The figures of a confusion matrix (rows ground truth, columns prediction)."""
+    """The metrics of a confusion matrix (rows ground truth, columns prediction)."""
     true = np.diag(confusion).astype(np.float64)
     truth = confusion.sum(1).astype(np.float64)
     predicted = confusion.sum(0).astype(np.float64)

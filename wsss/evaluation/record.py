@@ -1,4 +1,4 @@
-"""The evaluation JSON: figures, and what a reader must know to compare them with others."""
+"""The evaluation JSON: numbers, and what a reader must know to compare them with others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from wsss.core.errors import UserError
-from wsss.core.files.evaluation_document import Curve as CurveFigures
+from wsss.core.files.evaluation_document import Curve as CurveNumbers
 from wsss.core.files.evaluation_document import Evaluated, Evaluation, Fixed, Threshold
 from wsss.core.files.evaluation_file import number_or_null
 from wsss.core.files.store import Header
@@ -37,7 +37,7 @@ def document(
     recipe: EvaluationRecipe,
     seed: int | None,
     fixed: Fixed | None = None,
-    curve: CurveFigures | None = None,
+    curve: CurveNumbers | None = None,
     image_labels: str | None = None,
     more_metrics: Mapping[str, float] | None = None,
     saliency: dict[str, Any] | None = None,
@@ -77,7 +77,7 @@ def document(
         seed=seed,
         commit=commit(),
         recipe=json.loads(recipe.to_json()),
-        metrics=figures(result) | dict(more_metrics or {}),
+        metrics=numbers(result) | dict(more_metrics or {}),
         fixed=fixed,
         per_class=_per_class(result, confusion, classes),
         curve=curve,
@@ -86,17 +86,17 @@ def document(
     return evaluation.document()
 
 
-def figures(result: Metrics) -> dict[str, float | None]:
-    """The summary figures with None for NaN, which JSON does not know."""
+def numbers(result: Metrics) -> dict[str, float | None]:
+    """The summary numbers with None for NaN, which JSON does not know."""
     return {name: number_or_null(value) for name, value in result.summary().items()}
 
 
-def curve_figures(curve: Curve) -> CurveFigures:
+def curve_numbers(curve: Curve) -> CurveNumbers:
     """Threshold by threshold: miou, and the foreground's fp, fn and macro precision and recall."""
-    points = [figures(metrics(confusion)) for confusion in curve.confusion]
+    points = [numbers(metrics(confusion)) for confusion in curve.confusion]
     names = ("miou", "miou_foreground", "fp", "fn", "precision", "recall")
     values = {name: [point[name] for point in points] for name in names}
-    return CurveFigures(thresholds=curve.thresholds.tolist(), **values)
+    return CurveNumbers(thresholds=curve.thresholds.tolist(), **values)
 
 
 def mask_threshold(header: Header | None) -> Threshold:

@@ -24,13 +24,13 @@ class Curve:
     confusion: Int64[np.ndarray, "t c c"]
 
     def best(self) -> tuple[float, Metrics]:
-        """The threshold of the highest mIoU (the lowest of several) and the figures there."""
+        """The threshold of the highest mIoU (the lowest of several) and the metrics there."""
         every = [metrics(confusion) for confusion in self.confusion]
         i = int(np.argmax([-1.0 if np.isnan(m.miou) else m.miou for m in every]))
         return float(self.thresholds[i]), every[i]
 
     def at(self, threshold: float) -> Metrics:
-        """The figures at one of the curve's thresholds; ValueError for any other."""
+        """The metrics at one of the curve's thresholds; ValueError for any other."""
         found = np.flatnonzero(self.thresholds == threshold)
         if not found.size:
             raise ValueError(f"{threshold} is none of the curve's thresholds")
@@ -159,7 +159,7 @@ def threshold_curve(
 
     Example:
         curve = threshold_curve(images, [0.1, 0.2, 0.3], num_classes=21)
-        threshold, figures = curve.best()
+        threshold, found = curve.best()
     """
     sweep = Sweep(thresholds, num_classes, ignore_index)
     for maps, classes, ground_truth in images:

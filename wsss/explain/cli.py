@@ -70,7 +70,7 @@ def metrics_command(
     typed = MetricsRecipe.from_json(recipe)
 
     from wsss.core.files.evaluation_file import to_text
-    from wsss.explain.metrics.aggregate import write_rows
+    from wsss.explain.metrics.averages import write_rows
     from wsss.explain.metrics.evaluation import mask_and_score, one_line
 
     rows, summary = mask_and_score(typed, model, images, maps, threads=threads)

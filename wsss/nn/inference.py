@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from wsss.core.errors import UserError
 from wsss.core.files.store import ImageReader, ImageRecord, MaskReader
 from wsss.core.gpu import claim_gpu
 from wsss.core.memory import keep_freed_memory
-from wsss.nn.recipe import Backbone
+from wsss.nn.recipe import Backbone, Images
 from wsss.nn.transforms import normalise
 
 T = TypeVar("T")
@@ -96,9 +96,7 @@ def in_order(
             yield done.pop(i)
 
 
-def places_with_masks(
-    reader: ImageReader, masks: Path | None, images: Literal["all", "with-masks"]
-) -> Sequence[int]:
+def places_with_masks(reader: ImageReader, masks: Path | None, images: Images) -> Sequence[int]:
     """Where in the images file those are that a recipe's `images` means.
 
     masks: the file that says which have masks; None exactly if all are meant. Of it only the names

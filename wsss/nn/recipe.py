@@ -1,4 +1,4 @@
-"""Recipes of backbones and of training-time augmentation."""
+"""Recipes of backbones, of training-time augmentation, and of averages over scales."""
 
 from __future__ import annotations
 
@@ -10,6 +10,25 @@ from wsss.core.recipe import Recipe
 
 WIDE_RESNET38 = "wide_resnet38"
 Triple = tuple[float, float, float]
+Scale = Annotated[float, Field(gt=0, le=8)]
+Images = Literal["all", "with-masks"]  # with-masks: only images that evaluation has masks of
+
+
+class MultiScale(Recipe):
+    """Maps averaged over sizes of the image, and over the image and its mirror image."""
+
+    scales: tuple[Scale, ...] = Field(
+        (0.5, 1.0, 1.5, 2.0), min_length=1, description="Factors of the image's size."
+    )
+    flip: bool = Field(True, description="Also average over the mirrored image.")
+
+
+class Inference(MultiScale):
+    """How a trained network gives maps of whole images."""
+
+    precision: Literal["32", "bf16"] = Field(
+        "32", description="bf16: autocast to bfloat16, where the device has instructions for it."
+    )
 
 
 class Backbone(Recipe):

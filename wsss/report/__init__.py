@@ -1,4 +1,4 @@
-"""Report: tables of figures and of run times over experiments and seeds, curves, and galleries."""
+"""Report: tables of metrics and of run times over experiments and seeds, curves, and galleries."""
 
 import lazy_loader as lazy
 

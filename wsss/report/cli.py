@@ -29,7 +29,7 @@ def table(
     out_md: Annotated[Path, typer.Option("--out-md", help="Markdown to write.")],
     out_tex: Annotated[Path, typer.Option("--out-tex", help="LaTeX to write.")],
 ) -> None:
-    """Make a table of figures or run times: mean and standard deviation over seeds."""
+    """Make a table of metrics or run times: mean and standard deviation over seeds."""
     from wsss.report.spec import TableSpec, parse
 
     given = parse(spec, TableSpec)

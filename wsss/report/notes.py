@@ -52,7 +52,7 @@ def metric_notes(
         notes.append(f"Classification without classes that no image shows: {_list(without)}.")
     if any(e["recipe"] and e["recipe"]["predicted_ignore"] == "background" for e in every):
         notes.append("Predictions of 255 count as background.")
-    skipping = {f for f, cells in masks.items() if _any(cells, _skips)}
+    skipping = {f for f, cells in masks.items() if _any(cells, _leaves_pixels_out)}
     if skipping:
         notes.append(f"{_list(skipping)}: on the pixels that have a label.")
     agnostic = {f for f, cells in masks.items() if _any(cells, _is_agnostic)}
@@ -127,7 +127,7 @@ def _any(cells: Cells, is_so: Callable[[Evaluation], bool]) -> bool:
     return any(is_so(e) for cell in cells for e in cell)
 
 
-def _skips(evaluation: Evaluation) -> bool:
+def _leaves_pixels_out(evaluation: Evaluation) -> bool:
     return "labelled" in evaluation["metrics"]
 
 

@@ -58,7 +58,7 @@ class TableSpec(Recipe):
 
 
 class CurveRow(Recipe):
-    """An experiment. files["cam"], files["walk"], …: the evaluations of these maps, one a seed."""
+    """An experiment. files["cam"], …: the evaluations of these maps, one per seed."""
 
     name: str
     files: dict[Literal[THRESHOLDED], list[str]] = Field(default={})

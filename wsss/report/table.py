@@ -54,7 +54,7 @@ class Table:
     notes: list[str]
 
     def headings(self) -> list[str]:
-        """The columns' names, with the metrics where a table of figures shows several."""
+        """The columns' names, with the metrics where a table of metrics shows several."""
         if self.recipe.kind == "seconds" or len(set(self.metrics)) == 1:
             return self.columns
         pairs = zip(self.columns, self.shown, strict=True)

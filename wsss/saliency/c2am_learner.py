@@ -63,7 +63,7 @@ class C2amLearner(Learner):
         return loss, logs
 
     @property
-    def negative(self) -> bool:
+    def is_negative(self) -> bool:
         """Whether the last epoch's border is more salient than not, and no hint has settled it."""
         return self.recipe.hints is None and bool(self.border[0] > self.border[1] / 2)
 

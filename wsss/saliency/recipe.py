@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from wsss.core.recipe import Recipe
 from wsss.crf.recipe import CrfSettings, PseudoRecipe
-from wsss.nn.recipe import Augment, Backbone, LongSide, ResizedCrop, Square
+from wsss.nn.recipe import Augment, Backbone, Inference, LongSide, ResizedCrop, Square
 from wsss.training.recipe import Optimizer, Training
 
 
@@ -79,17 +79,10 @@ class C2amTrain(Recipe):
         return self
 
 
-class SaliencyMaps(Recipe):
+class SaliencyMaps(Inference):
     """How a trained C²AM, or a saliency network, gives maps."""
 
-    scales: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.5, 1.0, 1.5, 2.0), min_length=1, description="Factors of the image's size."
-    )
-    flip: bool = Field(True, description="Also average over the mirrored image.")
     map_stride: int = Field(4, ge=1, description="Image pixels per map pixel in the file.")
-    precision: Literal["32", "bf16"] = Field(
-        "32", description="bf16: autocast to bfloat16, where the device has instructions for it."
-    )
 
 
 class NetworkAugment(Augment):

@@ -88,5 +88,5 @@ def train(
         threads=threads,
         out=out,
         gpus=gpus,
-        about=lambda: {"negative": learner.negative},
+        about=lambda: {"negative": learner.is_negative},
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from wsss.core.recipe import Recipe
-from wsss.nn.recipe import Augment, Backbone
+from wsss.nn.recipe import Augment, Backbone, Inference
 from wsss.training.recipe import Optimizer, Training
 
 
@@ -41,7 +41,7 @@ class TrainRecipe(Recipe):
         if self.training.batch_size == 1:
             raise ValueError(
                 "training.batch_size 1 is too small: BatchNorm after the image pooling sees one "
-                "value a channel; give 2 or more (more training.accumulate needs no memory)"
+                "value per channel; give 2 or more (more training.accumulate needs no memory)"
             )
         if self.backbone.name.startswith("vgg"):
             raise ValueError(
@@ -56,16 +56,9 @@ class TrainRecipe(Recipe):
         return self
 
 
-class PredictRecipe(Recipe):
+class PredictRecipe(Inference):
     """What a prediction job depends on, next to the model."""
 
-    scales: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.5, 1.0, 1.5, 2.0), min_length=1, description="Factors of the image's size."
-    )
-    flip: bool = Field(True, description="Average with the mirrored image.")
-    precision: Literal["32", "bf16"] = Field(
-        "32", description="bf16: autocast to bfloat16, where the device has instructions for it."
-    )
     map_stride: int = Field(4, ge=1, description="Pixels between the stored scores.")
     min_score: float = Field(
         0.01,

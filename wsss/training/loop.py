@@ -18,12 +18,12 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 from torch.utils.data import DataLoader, Dataset
 
-from wsss.core.errors import Stopped, UserError, cuda_out_of_memory
+from wsss.core.errors import Restart, Stopped, UserError, cuda_out_of_memory
 from wsss.core.gpu import claim_gpu
 from wsss.core.log import log
 from wsss.core.memory import keep_freed_memory
 from wsss.core.random import mix
-from wsss.core.ranks import RESUMES, rank, ranks, start_anew, wait_for_the_culprit
+from wsss.core.ranks import RESUMES, rank, ranks, wait_for_the_culprit
 from wsss.training.callbacks import Averaging, History, Reseed, Waiting
 from wsss.training.checkpoints import Checkpoints
 from wsss.training.halving import batch_parts, halve, restore
@@ -71,7 +71,8 @@ def fit(
 
     Raises UserError if the data set has no full batch, or the loss is not finite. The same if a
     checkpoint cannot be written (the one before it stays), or half batches are too much for the
-    GPU as well. Raises Stopped on SIGTERM.
+    GPU as well. Raises Stopped on SIGTERM, and Restart where
+    several processes must go on in half batches.
     """
     training = learner.schedule
     if len(dataset) < training.batch_size:
@@ -102,7 +103,7 @@ def fit(
             wait_for_the_culprit(0)
         halve(learner, parts, checkpoints)
         if ranks() > 1:
-            start_anew()
+            raise Restart
         del run, loader, held_out
         restore(learner, start)
     if ranks() > 1:

@@ -174,5 +174,5 @@ class _Normalise(torch.autograd.Function):
 
 
 def _wide(values: Float[Tensor, " c"], like: Tensor) -> Tensor:
-    """One value a channel, in the shape of maps (b, c, …)."""
+    """One value per channel, in the shape of maps (b, c, …)."""
     return values.view(1, -1, *[1] * (like.ndim - 2))

@@ -6,8 +6,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-from wsss.core.environment import expand
-from wsss.core.errors import UserError
+from wsss.core.environment import missing_file
 from wsss.core.metrics import METRICS, metrics_of
 from wsss.core.outputs import MASKS, OF_TRAIN, OUTPUTS, REFINABLE, kind_of
 from wsss.core.recipe import did_you_mean
@@ -139,9 +138,7 @@ def missing_surroundings(config: Config) -> list[str]:
     """Variables, folders and weights files that the experiments need and this machine lacks."""
     problems: list[str] = []
     for e in config.experiments.values():
-        root = getattr(config.dataset[e.dataset], "root", None)
-        if root is not None:
-            problems += _missing(f"dataset.{e.dataset}.root", root, folder=True)
+        problems += config.dataset[e.dataset].missing_folders(f"dataset.{e.dataset}")
         chosen = [("classifier", name) for name in config.classifiers(e.classifier)]
         chosen += [(stage, getattr(e, stage)) for stage in ("affinity", "segmentation")]
         trained = [
@@ -157,18 +154,8 @@ def missing_surroundings(config: Config) -> list[str]:
         for place, recipe in trained:
             weights = _weights(recipe)
             if weights not in (None, "classifier") and not weights.startswith("timm:"):
-                problems += _missing(f"{place}: weights", weights, folder=False)
+                problems += missing_file(weights, f"{place}: weights")
     return list(dict.fromkeys(problems))
-
-
-def _missing(key: str, text: str, *, folder: bool) -> list[str]:
-    try:
-        path = expand(text, key)
-    except UserError as error:
-        return [str(error)]
-    if path.is_dir() if folder else path.is_file():
-        return []
-    return [f"{key}: no {'folder' if folder else 'file'} '{path}'; correct '{text}'"]
 
 
 def _column_problem(config: Config, table: TableRecipe, column: str) -> str | None:

@@ -38,7 +38,7 @@ class Config(BaseModel):
     experiments: dict[str, Experiment] = {}
     tables: dict[str, TableRecipe] = {}
     galleries: GalleryRecipe = GalleryRecipe()
-    seeds: list[int] = Field([0], min_length=1, description="Every experiment runs once a seed.")
+    seeds: list[int] = Field([0], min_length=1, description="Every experiment runs once per seed.")
     shards: int = Field(
         1,
         ge=1,

@@ -11,6 +11,7 @@ from typing import Any
 
 from wsss.core import environment
 from wsss.core.errors import UserError
+from wsss.data.recipe import Purpose
 from wsss.evaluation.recipe import EvaluationRecipe
 from wsss.workflow import tree
 from wsss.workflow.config import Config
@@ -145,13 +146,22 @@ def ground_truth(config: Config, wildcards: Wildcards) -> Files:
 def data_sources(config: Config, wildcards: Wildcards) -> Files:
     """The list and the labels file of a split, or the list of its masks."""
     data = recipe_of(config, wildcards, "dataset")
-    purpose = wildcards.get("purpose")
+    asked = purpose(config, wildcards) if "purpose" in wildcards else None
     try:
-        return data.source_files(
-            wildcards["split"], "evaluation" if purpose == "masks" else purpose
-        )
+        return data.source_files(wildcards["split"], asked)
     except UserError:
         return []  # the job reports it in one line, Snakemake would print a traceback
+
+
+def purpose(config: Config, wildcards: Wildcards) -> Purpose:
+    """A param: who reads a file of ground truth: `<split>.masks.h5` or `<split>.supervision.h5`."""
+    return "evaluation" if wildcards["purpose"] == "masks" else "supervision"
+
+
+def shard_option(config: Config, wildcards: Wildcards) -> list[str]:
+    """A param: which part of the images a job takes. Nothing where it takes them all."""
+    part = wildcards["shard"].removeprefix(".").replace("-of-", "/")
+    return ["--shard", part] if part else []
 
 
 def _masks_if(limited: bool, wildcards: Wildcards) -> Files:

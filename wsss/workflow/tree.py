@@ -9,9 +9,7 @@ from wsss.workflow.experiment import Experiment
 
 # Which stage makes a file, in the order of a gallery's columns.
 MAKERS = {name: output.stage for name, output in outputs.OUTPUTS.items() if output.title}
-# Which files a dense CRF takes, which are of train only, which have a threshold.
-REFINED, OF_TRAIN = outputs.REFINABLE, outputs.OF_TRAIN
-THRESHOLDED = outputs.THRESHOLDED
+OF_TRAIN = outputs.OF_TRAIN  # files of train only
 # Folders of the results tree, as Snakemake writes wildcards.
 SEED = "results/{dataset}/seed{seed}"
 CAM = f"{SEED}/{{classifier}}/{{cam}}"

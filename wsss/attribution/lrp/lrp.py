@@ -47,7 +47,7 @@ def lrp(
     "epsilon": ε; "epsilon-plus": z⁺; "alpha2-beta1": αβ;
     "epsilon-gamma-box": γ, and z^B for the images themselves.
     epsilon: ε, 0 for LRP-0. gamma: γ. alpha, beta: α ≥ 1 and β = α − 1. low, high: the least and
-    the most that normalised pixels can be, a number a channel: −mean/std and (1 − mean)/std.
+    the most that normalised pixels can be, a number per channel: −mean/std and (1 − mean)/std.
 
     Σ R = s_c without biases (a BatchNorm's shift is one) and with ε = 0, except what z⁺ and αβ
     lose or gain at units whose contributions have one sign; in deep networks biases keep most of
@@ -143,7 +143,7 @@ def _composite(
 
 def _bound(name: str, bound: Sequence[float] | None) -> Float[Tensor, "1 3 1 1"]:
     if bound is None or len(bound) != 3:
-        raise ValueError(f"{name} is {bound}; z^B needs three numbers, one a channel")
+        raise ValueError(f"{name} is {bound}; z^B needs three numbers, one per channel")
     return torch.tensor(bound, dtype=torch.float64).view(1, 3, 1, 1)
 
 

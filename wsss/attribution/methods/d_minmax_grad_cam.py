@@ -29,7 +29,7 @@ def d_minmax_grad_cam(
     Where logits are linear in the activations' means it is D-MinMax-CAM in the form of the
     authors' code, and is computed as such.
     """
-    if classifier.averages:
+    if classifier.is_averaged:
         return d_minmax_cam(classifier, images, selection, contrast=contrast)
     with frozen_parameters(classifier.network):
         seen = classifier.see(images, head_gradients=True)

@@ -135,7 +135,7 @@ def full_gradient(
 @contextmanager
 def _biases(network: nn.Module, add: Callable[[str, Tensor, Tensor], None]) -> Iterator[None]:
     """In a forward pass inside, ask for add(name, β, ∂/∂z) of each output z = linear part + β."""
-    folded = {id(norm) for module in network.modules() for norm in _behind(module)}
+    folded = {id(norm) for module in network.modules() for norm in _folded_norms(module)}
     handles = []
 
     def listen(name: str, bias: Tensor, value: Tensor) -> None:
@@ -178,7 +178,7 @@ def _bias(module: nn.Module) -> Tensor | None:
         return module.bias
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         bias = module.bias
-        for norm in _behind(module):
+        for norm in _folded_norms(module):
             bias = _through(norm, 0 if bias is None else bias)
         return None if bias is None else bias[:, None, None]
     if isinstance(module, _BatchNorm):
@@ -187,7 +187,7 @@ def _bias(module: nn.Module) -> Tensor | None:
     return None
 
 
-def _behind(module: nn.Module) -> tuple[_BatchNorm, ...]:
+def _folded_norms(module: nn.Module) -> tuple[_BatchNorm, ...]:
     """The BatchNorm that `wsss.nn.folding` made part of a convolution, if any."""
     return getattr(module, "norm_behind", ())
 

@@ -19,7 +19,7 @@ def grad_cam(
 
     Where logits are linear in the activations' means it is CAM/(hw), without a backward pass.
     """
-    if classifier.averages:
+    if classifier.is_averaged:
         with torch.no_grad():
             seen = classifier.see(images)
         chosen = select(selection, seen.logits)

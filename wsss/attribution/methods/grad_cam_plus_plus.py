@@ -24,7 +24,7 @@ def grad_cam_plus_plus(
     Where logits are linear in the activations' means g is W_ck/(hw) everywhere, and no backward
     pass is needed.
     """
-    if classifier.averages:
+    if classifier.is_averaged:
         with torch.no_grad():
             seen = classifier.see(images)
         chosen = select(selection, seen.logits)

@@ -26,7 +26,7 @@ def minmax_grad_cam(
     a constant for the gradient. Where logits are linear in the activations' means it is MinMax-CAM
     and is computed as such.
     """
-    if classifier.averages:
+    if classifier.is_averaged:
         return minmax_cam(classifier, images, selection, contrast=contrast)
     with frozen_parameters(classifier.network):
         seen = classifier.see(images, head_gradients=True)

@@ -69,7 +69,7 @@ def tidy(path: Path) -> None:
     left = re.compile(rf"\.{re.escape(path.name)}\.(.+)-(\d+)\.tmp")
     for other in path.parent.iterdir():
         match = left.fullmatch(other.name)
-        if match and (_gone(int(match[2])) if match[1] == HOST else _is_forgotten(other)):
+        if match and (_is_gone(int(match[2])) if match[1] == HOST else _is_forgotten(other)):
             discard(other)
 
 
@@ -79,7 +79,7 @@ def discard(temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _gone(pid: int) -> bool:
+def _is_gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 FORMAT = "wsss evaluation"
 VERSION = 1
 
-Figure = float | None  # a fraction in [0, 1], null where it is undefined
+Fraction = float | None  # a fraction in [0, 1], null where it is undefined
 
 
 @dataclass(frozen=True)
@@ -42,22 +42,22 @@ class Threshold(_Part):
 
 
 class Fixed(_Part):
-    """Figures at the threshold that nobody tuned."""
+    """Numbers at the threshold that nobody tuned."""
 
     threshold: float
-    metrics: Annotated[dict[str, Figure], Having(("miou",))]
+    metrics: Annotated[dict[str, Fraction], Having(("miou",))]
 
 
 class Curve(_Part):
-    """Figures threshold by threshold."""
+    """Numbers threshold by threshold."""
 
     thresholds: list[float]
-    miou: list[Figure]
-    miou_foreground: list[Figure] = []
-    fp: list[Figure]
-    fn: list[Figure]
-    precision: list[Figure] = []
-    recall: list[Figure] = []
+    miou: list[Fraction]
+    miou_foreground: list[Fraction] = []
+    fp: list[Fraction]
+    fn: list[Fraction]
+    precision: list[Fraction] = []
+    recall: list[Fraction] = []
 
 
 class Evaluation(_Part):
@@ -83,10 +83,10 @@ class Evaluation(_Part):
     commit: str | None
     recipe: Annotated[dict[str, Any] | None, Having(("predicted_ignore",))]
     localization: dict[str, Any] = {}
-    metrics: dict[str, Figure]
-    every: dict[str, dict[str, Figure]] = {}
+    metrics: dict[str, Fraction]
+    every: dict[str, dict[str, Fraction]] = {}
     thresholds: dict[str, Any] = {}
-    peak_iou_mean: Figure = None
+    peak_iou_mean: Fraction = None
     fixed: Fixed | None
     per_class: list[dict[str, Any]] = []
     curve: Curve | None

@@ -66,7 +66,7 @@ def train_threshold(path: Path) -> float:
     """The threshold that an evaluation of maps on train chose, in [0, 1].
 
     Raises UserError for an evaluation of another split, or of what has no threshold, next to what
-    `read_evaluation` refuses: a threshold that val's masks chose makes val's figures too good.
+    `read_evaluation` refuses: a threshold that val's masks chose makes val's numbers too good.
     """
     read = read_evaluation(path, "train")
     kind, value = read["evaluated"]["kind"], read["threshold"]["value"]
@@ -81,13 +81,13 @@ def train_threshold(path: Path) -> float:
 
 
 def number_or_null(value: float) -> float | None:
-    """A figure as JSON has it, where NaN is none: null for what is undefined."""
+    """A number as JSON has it, where NaN is none: null for what is undefined."""
     return None if math.isnan(value) else float(value)
 
 
-def in_percent(figures: Mapping[str, float | None]) -> str:
+def in_percent(numbers: Mapping[str, float | None]) -> str:
     """Labelled shares for the log, a dash for what is undefined."""
-    shown = {label: "–" if v is None else f"{100 * v:.1f}" for label, v in figures.items()}
+    shown = {label: "–" if v is None else f"{100 * v:.1f}" for label, v in numbers.items()}
     return ", ".join(f"{label} {value}" for label, value in shown.items())
 
 

@@ -16,7 +16,7 @@ def image_id(text: str) -> str:
 
 
 def read_list(path: Path) -> list[str]:
-    """Ids of a list file, one a line, in its order; an id that comes twice stands there twice.
+    """Ids of a list file, one per line, in its order; an id that comes twice stands there twice.
 
     An id is the whole line without an image suffix, blanks inside it included. A line that starts
     with "/" is one of VOC's published pairs "/JPEGImages/<id>.jpg /SegmentationClassAug/<id>.png".

@@ -1,4 +1,4 @@
-"""A folder of PNGs, one an image id."""
+"""A folder of PNGs, one per image id."""
 
 from __future__ import annotations
 

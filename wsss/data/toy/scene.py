@@ -77,7 +77,7 @@ def _sites(rng: np.random.Generator, count: int) -> Float64[np.ndarray, "count 2
 def _background(
     knobs: Knobs, rng: np.random.Generator, present: list[int], sites: np.ndarray
 ) -> Float64[np.ndarray, "size size 3"]:
-    """Grounds with wavy borders: one a class, around its site, and one that belongs to none."""
+    """Grounds with wavy borders: one per class, around its site, and one that belongs to none."""
     size = knobs.size
     at_home = rng.uniform(size=len(sites)) < knobs.background_bias
     drawn = rng.integers(0, len(GROUNDS), len(sites))

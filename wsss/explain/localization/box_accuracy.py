@@ -14,7 +14,7 @@ HALF = DELTAS.index(0.5)
 
 
 class BoxAccuracies(NamedTuple):
-    """In percent. pairs: how many were counted; without any, the figures are NaN.
+    """In percent. pairs: how many were counted; without any, the numbers are NaN.
 
     largest, any: BoxAcc at each δ of DELTAS and each threshold, of the largest contour's box and of
     the best of all contours' boxes. max_box_acc: the highest of `largest` at δ = 0.5;

@@ -207,7 +207,7 @@ def _document(
 
 
 def one_line(read: dict[str, Any]) -> str:
-    """The figures in %, for the log."""
+    """The numbers in %, for the log."""
     names = ("max_box_acc", "max_box_acc_v2", "pxap", "peak_iou")
     values = {find_metric("localization", name).label: read["metrics"][name] for name in names}
     return f"{in_percent(values)} over {read['pairs']} objects' classes"

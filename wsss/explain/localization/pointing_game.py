@@ -24,7 +24,7 @@ class PointingGame:
     """Counts hits: the map's highest pixel is at most `tolerance` pixels from the ground truth.
 
     Distances are Euclidean, between pixel centres; 0 asks for a pixel of the ground truth itself.
-    Published numbers are with 15 pixels, some counting only those nearer than that. The figures are
+    Published numbers are with 15 pixels, some counting only those nearer than that. The numbers are
     in pixels of the maps as they are given: compare only maps of one size.
     """
 

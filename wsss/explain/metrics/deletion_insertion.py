@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsss.explain.metrics.per_detection import Probabilities
+from wsss.explain.metrics.detections import Probabilities
 
 
 def deletion(
@@ -32,7 +32,7 @@ def deletion(
     baseline: what replaces them; None: 0, the mean colour. chunk: images in a pass of the network;
     a pair costs steps + 1. RISE's step was 224 pixels of 224², i.e. 224 steps.
 
-    Rows of several batches are concatenated; `area` of them, averaged, is the figure of a split.
+    Rows of several batches are concatenated; `area` of them, averaged, is the number of a split.
     Raises ValueError for steps below 1.
     """
     if baseline is None:

@@ -25,9 +25,9 @@ from wsss.core.log import progress
 from wsss.core.recipe import parse_json
 from wsss.core.software import commit
 from wsss.explain.extraction import network_input
-from wsss.explain.metrics.aggregate import AREAS, SHORT, aggregate, figures
+from wsss.explain.metrics.averages import AREAS, SHORT, aggregate, metrics
 from wsss.explain.metrics.deletion_insertion import area, deletion, insertion, rise_blur
-from wsss.explain.metrics.per_detection import Probabilities, per_detection
+from wsss.explain.metrics.detections import Probabilities, per_detection
 from wsss.explain.recipe import Curves, MetricsRecipe
 from wsss.nn.cam_network import load_cam_network
 from wsss.nn.inference import ready
@@ -174,7 +174,7 @@ def _document(
         seed=seed,
         commit=commit(),
         recipe=None,
-        metrics={name: number_or_null(value) for name, value in figures(rows).items()},
+        metrics={name: number_or_null(value) for name, value in metrics(rows).items()},
         every=json.loads(table.to_json(orient="index", double_precision=15)),
         fixed=None,
         curve=None,

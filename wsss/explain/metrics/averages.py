@@ -1,4 +1,4 @@
-"""Figures of the rows that `wsss.explain.metrics.per_detection` makes, and the rows in files."""
+"""The metrics of the rows that `wsss.explain.metrics.detections` makes, and the rows in files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = ("image", "class", "probability", "detections", *METRICS)
 
 
 def aggregate(rows: pd.DataFrame) -> pd.DataFrame:
-    """The figures of `by_class` averaged, in percent: a row "micro", a row "macro".
+    """The columns of `by_class` averaged, in percent: a row "micro", a row "macro".
 
     micro: every detection counts once; macro: every class with detections does. Of the columns
     `*_multi` a detection counts where its image has others, and a class where it has such
@@ -34,9 +34,9 @@ def aggregate(rows: pd.DataFrame) -> pd.DataFrame:
     """
     classes = by_class(rows)
     counts = classes[["detections", "detections_multi"]]
-    figures = classes.drop(columns=counts.columns)
-    table = pd.DataFrame(index=["micro", "macro"], columns=figures.columns, dtype=np.float64)
-    for name, values in figures.items():
+    averaged = classes.drop(columns=counts.columns)
+    table = pd.DataFrame(index=["micro", "macro"], columns=averaged.columns, dtype=np.float64)
+    for name, values in averaged.items():
         support = counts["detections_multi" if name.endswith("_multi") else "detections"]
         has = support > 0
         table.loc["micro", name] = _weighted_mean(values[has], support[has])
@@ -44,7 +44,7 @@ def aggregate(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def figures(rows: pd.DataFrame) -> dict[str, float]:
+def metrics(rows: pd.DataFrame) -> dict[str, float]:
     """What tables show of `aggregate`, by their names for it, as fractions; NaN without rows.
 
     ic, ad, ar, ado, aro: micro; macro_ic, …: macro; ado_multi, aro_multi: micro, of images with two

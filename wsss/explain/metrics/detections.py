@@ -49,7 +49,7 @@ def per_detection(
 
     Masks multiply the preprocessed tensor: 0 is the mean colour, or mid-grey, as it was normalised.
     Pairs whose class is not detected have no row: nothing is there to drop. Rows of several batches
-    are concatenated; `wsss.explain.metrics.aggregate` makes figures of them.
+    are concatenated; `wsss.explain.metrics.averages` averages them.
 
     Raises ValueError for maps outside [0, 1], and for a δ outside [0, 1).
     """

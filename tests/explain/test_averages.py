@@ -3,12 +3,12 @@ import pandas as pd
 import pytest
 
 from wsss.core.errors import UserError
-from wsss.explain.metrics.aggregate import (
+from wsss.explain.metrics.averages import (
     METRICS,
     aggregate,
     by_class,
     f_beta,
-    figures,
+    metrics,
     read_rows,
     write_rows,
 )
@@ -44,7 +44,7 @@ def random_rows(n=200):
     return rows
 
 
-def test_the_golden_figures():
+def test_the_golden_numbers():
     table = aggregate(GOLDEN)
     micro = [100 / 3, 15, 60, 125 / 3, 0]
     macro = [25, 17.5, 57.5, 43.75, 0]
@@ -103,7 +103,7 @@ def test_areas_are_averaged_where_rows_have_them():
 
 def test_figures_of_tables_are_those_of_the_aggregate():
     rows = random_rows().assign(deletion=0.25, insertion=0.5)
-    table, found = aggregate(rows), figures(rows)
+    table, found = aggregate(rows), metrics(rows)
     names = {"ic": METRICS[0], "ad": METRICS[1], "ar": METRICS[2], "ado": METRICS[3]}
     names["aro"] = METRICS[4]
     expected = {
@@ -120,7 +120,7 @@ def test_figures_of_tables_are_those_of_the_aggregate():
     assert len({round(value, 9) for value in found.values()}) == len(found)  # none for another
     for name, place in expected.items():
         assert 100 * found[name] == pytest.approx(table.loc[place]), name
-    assert set(figures(rows[list(random_rows())])) == set(found) - {"deletion", "insertion"}
+    assert set(metrics(rows[list(random_rows())])) == set(found) - {"deletion", "insertion"}
 
 
 def test_a_class_that_is_always_alone_has_no_part_in_the_others_of_multi():
