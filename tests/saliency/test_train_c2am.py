@@ -147,7 +147,7 @@ def test_the_model_file_says_negative_and_its_maps_are_of_the_other_side(
     maps, found = SaliencyMaps(scales=(1.0,), flip=False, map_stride=16), []
     for negative in (False, True):
         out = tmp_path / f"{negative}.safetensors"
-        monkeypatch.setattr(C2amLearner, "negative", negative)
+        monkeypatch.setattr(C2amLearner, "is_negative", negative)
         run(split, out, tiny(hints=False))
         assert load_c2am(out).negative is negative
         extract_c2am(maps, out, split.images, threads=1, out=tmp_path / "s.h5")

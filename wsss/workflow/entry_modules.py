@@ -45,9 +45,10 @@ def _stage_and_action(command: Sequence[str]) -> tuple[str | None, str]:
 
 
 def _command_lines() -> dict[str, Path]:
-    """The source of each stage's command line."""
+    """The source of each stage's command line, and of other commands that write run cards."""
     own = {path.parent.name: path for path in digest.ROOT.glob("*/cli.py")}
-    return own | {path.stem: path for path in digest.ROOT.glob("commands/[!_]*.py")}
+    others = digest.ROOT.glob("commands/[!_]*.py")
+    return own | {path.stem: path for path in others if _modules(path)}
 
 
 @cache
