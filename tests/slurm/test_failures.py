@@ -38,7 +38,8 @@ def trainings(study) -> Workflow:
     data["classifier"]["one"]["training"] = {"epochs": EPOCHS, "batch_size": 8}
     study.write(data)
     images = [f"results/toy/data/{split}.h5" for split in ("train", "val")]
-    done = study.snakemake("--cores", "2", "--max-threads", "1", *images)
+    alone = ["--cores", "2", "--max-threads", "1"]
+    done = study.run(*alone, *images)
     assert done.returncode == 0, done.stderr
     return study
 
@@ -175,7 +176,8 @@ def test_memory_time_preemption_and_a_lost_node(cluster, trainings):
     found = (study.folder / SLOW / MODEL).read_bytes()
     assert not [*(study.folder / SLOW).glob(".*")]
     shutil.rmtree(study.folder / SLOW)
-    done = study.snakemake("--cores", "2", "--max-threads", "2", f"{SLOW}/{MODEL}")
+    alone = ["--cores", "2", "--max-threads", "2"]
+    done = study.run(*alone, f"{SLOW}/{MODEL}")
     assert done.returncode == 0, done.stderr
     assert (study.folder / SLOW / MODEL).read_bytes() == found
 
@@ -201,8 +203,8 @@ def test_snakemake_interrupted_then_killed(cluster, trainings):
         assert in_state(cluster, study, SLOW, "RUNNING")["JobId"] == job["JobId"]
         output("scancel", job["JobId"])
         in_state(cluster, study, SLOW, "CANCELLED")
-    assert study.snakemake("--unlock").returncode == 0
-    done = study.snakemake(*study.options, model)
+    assert study.plan("--unlock").returncode == 0
+    done = study.run(*study.options, model)
     assert done.returncode == 0, done.stderr
     assert "resuming from" in (study.folder / SLOW / LOG).read_text()
     assert study.planned(model) == set()

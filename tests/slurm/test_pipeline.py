@@ -44,7 +44,7 @@ def test_the_whole_pipeline(cluster, study):
     data = default_but_small() | {"training_gpus": 2}
     data["tables"] = {"stages": {"experiments": [*data["experiments"]], "columns": COLUMNS}}
     study.write(data)
-    done = study.snakemake(*study.options, "tables")
+    done = study.run(*study.options, "tables")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     table = (study.folder / "results/tables/stages.md").read_text().replace("*", "")
     assert re.search(r"vanilla +\|( +[\d.]+ +\|){4}", table), table
@@ -65,7 +65,7 @@ def test_jobs_with_and_without_gpus_without_accounting(cluster, study):
     """Only what asks for a job's state differs, so a few jobs are enough."""
     study.write(default_but_small() | {"training_gpus": 1, "seeds": [0, 1]})
     models = [f"results/toy/seed{seed}/vanilla/model.safetensors" for seed in (0, 1)]
-    done = study.snakemake(*study.options, *models)
+    done = study.run(*study.options, *models)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     assert all((study.folder / model).is_file() for model in models)
     with_gpu = assert_on_their_partitions(cluster, study)

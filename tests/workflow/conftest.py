@@ -316,10 +316,13 @@ class Workflow:
                 raise
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+        """The same with jobs that are quick to start, where no signal is sent to them."""
+        return self.snakemake(*arguments, python=warm_python().python, **variables)
+
     def run_all(self) -> None:
-        """Make everything that the study asks for, with jobs that are quick to start."""
-        python = warm_python().python
-        done = self.snakemake("--cores", "2", "--max-threads", "1", "all", python=python)
+        """Make everything that the study asks for."""
+        done = self.run("--cores", "2", "--max-threads", "1", "all")
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
 
     def planned(self, *targets: str, by: Planner | None = None) -> set[str]:

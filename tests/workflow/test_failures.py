@@ -41,7 +41,7 @@ def trained(tmp_path_factory) -> Workflow:
     data = copy.deepcopy(TINY)
     data["classifier"]["one"]["training"] = {"epochs": EPOCHS, "batch_size": 8}
     workflow.write(data)
-    done = workflow.snakemake("--cores", "2", "--max-threads", "1", MODEL)
+    done = workflow.run("--cores", "2", "--max-threads", "1", MODEL)
     assert done.returncode == 0, done.stderr[-6000:]
     return workflow
 
@@ -103,7 +103,7 @@ def test_snakemake_killed_then_interrupted_then_whole(untrained, trained):
         assert jobs_of(untrained) == [job]  # it goes on by itself
         assert_locked_out(untrained)
         assert not (untrained.folder / MODEL).exists()
-    assert untrained.snakemake("--unlock").returncode == 0
+    assert untrained.plan("--unlock").returncode == 0
     with held_training(untrained) as (snakemake, job):
         resumed = (untrained.folder / LOG).read_text()
         os.kill(job, signal.SIGCONT)
@@ -114,7 +114,7 @@ def test_snakemake_killed_then_interrupted_then_whole(untrained, trained):
         until(lambda: not jobs_of(untrained))
         assert not (untrained.folder / MODEL).exists()
     assert untrained.planned(HISTORY) == {MODEL, HISTORY}
-    done = untrained.snakemake(*ONE, MODEL)
+    done = untrained.run(*ONE, MODEL)
     assert done.returncode == 0, done.stderr
     assert "resuming from" in (untrained.folder / LOG).read_text()
     assert_whole(untrained, trained)
@@ -136,9 +136,9 @@ def test_what_a_job_ends_after_its_snakemake_is_kept_by_a_word(untrained, traine
         snakemake.wait()
         os.kill(job, signal.SIGCONT)
         until(lambda: not jobs_of(untrained))
-    assert untrained.snakemake("--unlock").returncode == 0
+    assert untrained.plan("--unlock").returncode == 0
     assert untrained.planned(MODEL) == {MODEL, HISTORY}  # it would be made again
-    assert untrained.snakemake("--cleanup-metadata", MODEL, HISTORY).returncode == 0
+    assert untrained.plan("--cleanup-metadata", MODEL, HISTORY).returncode == 0
     assert_whole(untrained, trained)
 
 
@@ -165,7 +165,7 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written(untrained, trained):
     # Room for one checkpoint, not for two.
     with disk(results, "-t", "tmpfs", "-o", "size=30m", "tmpfs"):
         shutil.copytree(data, results, dirs_exist_ok=True)
-        done = untrained.snakemake(*ONE, MODEL)
+        done = untrained.run(*ONE, MODEL)
         assert done.returncode == 1
         says = r"error: .*last\.ckpt: cannot be written \(No space left on device\); free space"
         assert re.search(says, done.stderr) and re.search(
@@ -176,7 +176,7 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written(untrained, trained):
         (kept,) = (results.parent / FOLDER).rglob(".checkpoints-model/*/*")
         assert kept.name == "last.ckpt"
         subprocess.run(["mount", "-o", "remount,size=200m", results], check=True, timeout=10)
-        done = untrained.snakemake(*ONE, MODEL)
+        done = untrained.run(*ONE, MODEL)
         assert done.returncode == 0, done.stderr
         assert "resuming from" in (untrained.folder / LOG).read_text()
         assert_whole(untrained, trained)
@@ -184,7 +184,7 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written(untrained, trained):
 
 def test_without_a_gpu_where_one_is_required(untrained):
     hidden = {"CUDA_VISIBLE_DEVICES": "", "WSSS_GPU": "required"}
-    done = untrained.snakemake(*ONE, MODEL, **hidden)
+    done = untrained.run(*ONE, MODEL, **hidden)
     assert done.returncode == 1
     assert "error: no GPU is visible, and WSSS_GPU=required" in done.stderr
     assert f"log: {LOG}" in done.stderr
@@ -217,7 +217,7 @@ def test_read_only_data(untrained, tmp_path):
     with disk(root, "--bind", "-o", "ro", str(root)):
         with pytest.raises(OSError, match="Read-only"):
             (root / "x").touch()
-        done = untrained.snakemake(*ONE, "results/toy/data/val.masks.h5")
+        done = untrained.run(*ONE, "results/toy/data/val.masks.h5")
     assert done.returncode == 0, done.stderr
 
 
@@ -230,13 +230,13 @@ def test_a_truncated_file_is_refused_and_made_again(finished, tmp_path):
     whole, scores = (finished.folder / CAM).read_bytes(), (finished.folder / SCORES).read_bytes()
     (workflow.folder / CAM).write_bytes(whole[: len(whole) // 2])
     (workflow.folder / SCORES).unlink()
-    done = workflow.snakemake(*ONE, SCORES)
+    done = workflow.run(*ONE, SCORES)
     assert done.returncode == 1
     assert f"error: {CAM}: truncated; delete it and run again" in done.stderr
     assert f"log: {FOLDER}/single/log/cam.train.eval.log" in done.stderr
     assert not (workflow.folder / SCORES).exists()
     (workflow.folder / CAM).unlink()
-    done = workflow.snakemake(*ONE, SCORES)
+    done = workflow.run(*ONE, SCORES)
     assert done.returncode == 0, done.stderr
     assert (workflow.folder / CAM).read_bytes() == whole
     assert json.loads((workflow.folder / SCORES).read_text()) == json.loads(scores)
@@ -254,7 +254,7 @@ def test_a_clock_that_jumps(finished, tmp_path):
     (workflow.folder / SCORES).unlink()
     for file in (CAM, "results/toy/data/train.masks.h5"):
         os.utime(workflow.folder / file, (time.time() + 3600,) * 2)
-    done = workflow.snakemake(*ONE, SCORES)
+    done = workflow.run(*ONE, SCORES)
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert [line.split(": ")[1] for line in lines] == ["results/toy/data/train.masks.h5", CAM]
@@ -262,7 +262,7 @@ def test_a_clock_that_jumps(finished, tmp_path):
     assert "Execute" not in done.stderr and not (workflow.folder / SCORES).exists()
     for file in (CAM, "results/toy/data/train.masks.h5"):
         (workflow.folder / file).touch()
-    done = workflow.snakemake(*ONE, SCORES)
+    done = workflow.run(*ONE, SCORES)
     assert done.returncode == 0, done.stderr
     assert (workflow.folder / SCORES).read_bytes() == (finished.folder / SCORES).read_bytes()
 
@@ -273,9 +273,7 @@ def test_two_jobs_never_share_the_only_gpu(finished, tmp_path):
     for path in maps:
         path.unlink()
     targets = [str(path.relative_to(workflow.folder)) for path in maps]
-    done = workflow.snakemake(
-        "--cores", "2", "--max-threads", "1", *targets, CUDA_VISIBLE_DEVICES="7"
-    )
+    done = workflow.run("--cores", "2", "--max-threads", "1", *targets, CUDA_VISIBLE_DEVICES="7")
     assert done.returncode == 0, done.stderr
     spans = []
     for path in maps:

@@ -66,7 +66,7 @@ def test_masks_that_teach_nothing_are_not_made_for_a_table(finished):
 def test_a_gallery_of_train_shows_hints_and_affinity_labels(finished, split, titles):
     picture = f"results/galleries/salient.seed0.{split}.png"
     finished.write(finished.data | {"galleries": {"images": 2, "split": split}})
-    done = finished.snakemake("--cores", "1", "--force", "--printshellcmds", picture)
+    done = finished.run("--cores", "1", "--force", "--printshellcmds", picture)
     finished.write(finished.data)
     assert done.returncode == 0, done.stderr
     printed = (done.stdout + done.stderr).splitlines()
@@ -94,7 +94,7 @@ def test_a_table_whose_specification_no_command_can_hold(finished):
     data["experiments"] |= dict.fromkeys(names, data["experiments"]["full"])
     data["tables"] = {"wide": {"experiments": names, "columns": columns}}
     finished.write(data)
-    done = finished.snakemake("--cores", "1", "--printshellcmds", "results/tables/wide.md")
+    done = finished.run("--cores", "1", "--printshellcmds", "results/tables/wide.md")
     finished.write(finished.data)
     assert done.returncode == 0, done.stderr
     assert "bz2:" in done.stdout + done.stderr

@@ -347,7 +347,7 @@ def test_a_deleted_intermediate_is_rebuilt_alone(finished):
     file = "results/toy/seed0/one/single/none/rw/labels.train.h5"
     before = (finished.folder / file).read_bytes()
     (finished.folder / file).unlink()
-    done = finished.snakemake("--cores", "2", "--printshellcmds", file)
+    done = finished.run("--cores", "2", "--printshellcmds", file)
     assert done.returncode == 0, done.stderr
     assert finished.made_by(done) == {file}
     assert (finished.folder / file).read_bytes() == before
@@ -385,7 +385,7 @@ def test_outputs_survive_a_move_of_their_module_once_they_are_accepted(finished)
         assert finished.planned("all") == set()
 
         # An accepted output that is made again is not planned a second time.
-        again = finished.snakemake("--cores", "2", "--forcerun", curve, "--", curve)
+        again = finished.run("--cores", "2", "--forcerun", curve, "--", curve)
         assert again.returncode == 0, again.stderr
         made = (finished.folder / curve).parent / "log" / "history.png.run.json"
         assert "accepted" not in json.loads(made.read_text())

@@ -80,7 +80,7 @@ def test_weights_belong_to_no_data_set(tmp_path):
 def test_a_number_of_jobs_does_not_lift_the_limit_of_cores(tmp_path):
     workflow = copied(tmp_path)
     files = [f"results/toy/data/{split}.h5" for split in ("train", "val")]
-    done = workflow.snakemake("--cores", "1", "--jobs", "2", *files)
+    done = workflow.run("--cores", "1", "--jobs", "2", *files)
     assert done.returncode == 0, done.stderr
     said = re.findall(r"^(Job \d|Finished)|^.* of .* steps", done.stderr, re.M)
     assert [word[:3] for word in said if word] == ["Job", "Fin", "Job", "Fin"]
