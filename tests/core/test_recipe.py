@@ -4,7 +4,8 @@ import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
 from wsss.core.errors import UserError
-from wsss.core.recipe import Recipe, canonical_json, did_you_mean, error_lines
+from wsss.core.mistakes import did_you_mean, error_lines
+from wsss.core.recipe import Recipe, canonical_json
 
 
 class LongSide(Recipe):

@@ -179,14 +179,14 @@ def _check(maps: Array, boundary: Array, beta: float | int, steps: int, radius: 
     if not isinstance(beta, float | int | np.floating | np.integer):
         raise UserError(f"random walk: beta is {beta!r}; give a number above 0")
     if maps.ndim not in (3, 4) or boundary.ndim != maps.ndim - 1 or 0 in boundary.shape:
-        wrong = "expected (K, h, w) and (h, w), or (B, K, h, w) and (B, h, w)"
+        reason = "expected (K, h, w) and (h, w), or (B, K, h, w) and (B, h, w)"
     elif (*maps.shape[:-3], *maps.shape[-2:]) != tuple(boundary.shape):
-        wrong = "resize one to the other's grid"
+        reason = "resize one to the other's grid"
     else:
-        wrong = ""
-    if wrong:
+        reason = ""
+    if reason:
         raise UserError(
-            f"random walk: maps {tuple(maps.shape)} and boundary {tuple(boundary.shape)}: {wrong}"
+            f"random walk: maps {tuple(maps.shape)} and boundary {tuple(boundary.shape)}: {reason}"
         )
     if not beta > 0 or not np.isfinite(beta):
         raise UserError(f"random walk: beta is {beta}; give a number above 0")

@@ -159,11 +159,11 @@ class Classifier:
         first, last = _distortion(maps[2:], images[2:]), _distortion(maps[1:3], images[2:])
         here, there = (last, first) if self._channels_last else (first, last)
         if here > 2 > there:  # rounding to whole positions makes less than 2
-            shapes = f"{tuple(maps)} for images of {tuple(images)}"
-            mend = "(B, h, w, K); set channels_last=True"
+            message = f"{tuple(maps)} for images of {tuple(images)}"
+            remedy = "(B, h, w, K); set channels_last=True"
             if self._channels_last:
-                mend = "(B, K, h, w); leave channels_last out"
-            raise UserError(f"'{self.layer}' gives {shapes}, which looks like {mend}")
+                remedy = "(B, K, h, w); leave channels_last out"
+            raise UserError(f"'{self.layer}' gives {message}, which looks like {remedy}")
 
     def _require_linear_of_means(self, maps: Tensor, logits: Tensor) -> None:
         if maps.shape[1] == self._linear.in_features:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from wsss.core.errors import UserError
-from wsss.core.recipe import did_you_mean
+from wsss.core.mistakes import did_you_mean
 
 # YAML 1.1 reads 1e-3 as a string; every reader takes it for a number.
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")

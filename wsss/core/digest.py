@@ -26,11 +26,14 @@ NOT_NUMERIC = {
     "wsss.core.gpu",
     "wsss.core.log",
     "wsss.core.metrics",
+    "wsss.core.mistakes",
     "wsss.core.numeric_syntax",
     "wsss.core.options",
     "wsss.core.software",
     "wsss.core.source_facts",
+    "wsss.data.agreement",
     "wsss.data.layout_checks",
+    "wsss.data.problems",
     "wsss.training.checkpoint_code",
 }
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wsss.core.errors import UserError
+from wsss.core.mistakes import did_you_mean
 from wsss.core.outputs import THRESHOLDED, kind_of
-from wsss.core.recipe import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 The text lacks:
 - comments, docstrings, positions and `pass`
 - the messages of `raise` and `assert`
-- calls of the module logger, such as `log.info("…")`, and of `warnings.warn`
+- texts for them: in variables such as `message`, in `UserError`, and given to functions that refuse
+- calls of the module logger, such as `log.info("…")`, of `warnings.warn` and `findings.add`
 - the names of progress bars, the descriptions of fields, options and outputs
 - the remedy at the end of an error, where a function takes it
 - imports from modules that compute nothing
@@ -28,6 +29,10 @@ PROSE = {
     "Output": {"about", "title"},
     "require_classes": {"remedy"},
 }
+# Variables whose texts go into messages, and nowhere else.
+PROSE_NAMES = {"HINT", "hint", "message", "reason", "REMEDY", "remedy"}
+# Calls that make a message of the texts given to them.
+REFUSING = {"MaskError", "UserError", "_refuse", "_refuse_unless_about", "shorten_list"}
 LOGGING = {"debug", "info", "warning", "error", "exception", "critical"}
 
 # Functions that leave their argument as it is. `sorted` is absent because it empties an iterator.
@@ -73,12 +78,12 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _is_logging(node: ast.expr) -> bool:
-    """Whether it is a call such as `log.info("…")`, or `warnings.warn("…")`."""
+    """Whether it is a call such as `log.info("…")`, `warnings.warn("…")` or `findings.add("…")`."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return False
     owner = getattr(node.func.value, "id", None)
-    if owner == "warnings":
-        return node.func.attr == "warn"
+    if owner in ("warnings", "findings"):
+        return node.func.attr == {"warnings": "warn", "findings": "add"}[owner]
     return owner == "log" and node.func.attr in LOGGING
 
 
@@ -146,6 +151,11 @@ class _Writer:
     def assignment(self, node: ast.NamedExpr, prose: bool) -> None:
         self.plain(node, prose=False)  # its text may be used after the message
 
+    def variable(self, node: ast.Assign, prose: bool) -> None:
+        """Texts of a message under way; what is computed for them stays."""
+        named = isinstance(node.targets[0], ast.Name) and node.targets[0].id in PROSE_NAMES
+        self.plain(node, prose or named)
+
     def definition(self, node: Any, prose: bool) -> None:
         """A module, class or function."""
         self.plain(node, prose, without="body")
@@ -179,7 +189,7 @@ class _Writer:
         name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
         hidden = PROSE.get(name)
         if hidden is None:
-            self.plain(node, prose)
+            self.plain(node, prose or name in REFUSING)
             return
         self.plain(node, prose, without="keywords")
         for keyword in node.keywords:
@@ -196,6 +206,7 @@ class _Writer:
 _SPECIAL = {
     ast.Constant: _Writer.constant,
     ast.JoinedStr: _Writer.f_string,
+    ast.Assign: _Writer.variable,
     ast.NamedExpr: _Writer.assignment,
     ast.Module: _Writer.definition,
     ast.ClassDef: _Writer.definition,

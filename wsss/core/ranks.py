@@ -21,7 +21,7 @@ from typing import NoReturn
 from wsss.core.errors import Stopped
 
 _NOWHERE = Path(os.devnull)
-RESUMES = "the next start resumes from the last whole epoch"
+REMEDY = "the next start resumes from the last whole epoch"
 RESTART = 75  # status of a process that raised wsss.core.errors.Restart
 
 
@@ -47,7 +47,7 @@ def run_ranks(number: int) -> None:
             name = signal.Signals(-status).name
             raise Stopped(
                 128 - status,
-                f"process {which + 1} of {number} was ended by {name}; {RESUMES}",
+                f"process {which + 1} of {number} was ended by {name}; {REMEDY}",
             )
         if status != RESTART:
             raise Stopped(status)  # it has said why
@@ -93,7 +93,7 @@ def _run_once(number: int) -> tuple[int, int] | None:
 
 
 def _stop(*_: object) -> NoReturn:
-    raise Stopped(143, f"stopped by SIGTERM; {RESUMES}")
+    raise Stopped(143, f"stopped by SIGTERM; {REMEDY}")
 
 
 def join() -> None:

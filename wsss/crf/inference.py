@@ -12,11 +12,11 @@ from jaxtyping import Float, Float32, UInt8
 from pydantic import ValidationError
 
 from wsss.core.errors import UserError
-from wsss.core.recipe import did_you_mean, error_lines
+from wsss.core.mistakes import did_you_mean, error_lines
 from wsss.crf.pairwise import Pairwise
 from wsss.crf.presets import PRESETS
 
-_IMAGE = "RGB of 0 to 255, uint8 (H, W, 3)"
+HINT = "RGB of 0 to 255, uint8 (H, W, 3)"
 
 
 class ImageCrf:
@@ -114,9 +114,7 @@ def _pairwise(given: Any) -> Pairwise:
 def _check_image(image: Any) -> None:
     """Said here, not by Cython, whose errors name buffers."""
     if not isinstance(image, np.ndarray):
-        raise UserError(
-            f"the image is of type {type(image).__name__}; give a NumPy array, {_IMAGE}"
-        )
+        raise UserError(f"the image is of type {type(image).__name__}; give a NumPy array, {HINT}")
     if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         return
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
@@ -129,12 +127,14 @@ def _check_image(image: Any) -> None:
         remedy = "round values of 0 to 255 and .astype(np.uint8); scale values of 0 to 1 by 255"
     else:
         remedy = "convert it"
-    raise UserError(f"image of shape {image.shape}, {image.dtype}: {remedy}; needed is {_IMAGE}")
+    raise UserError(f"image of shape {image.shape}, {image.dtype}: {remedy}; needed is {HINT}")
 
 
 def _check_floats(unary: Any) -> None:
     if not isinstance(unary, np.ndarray) or unary.ndim != 3 or unary.dtype.kind != "f":
-        got = f"of type {type(unary).__name__}"
+        message = f"of type {type(unary).__name__}"
         if isinstance(unary, np.ndarray):
-            got = f"of shape {unary.shape}, {unary.dtype}"
-        raise UserError(f"the unary is {got}; give a NumPy array of energies, float (labels, H, W)")
+            message = f"of shape {unary.shape}, {unary.dtype}"
+        raise UserError(
+            f"the unary is {message}; give a NumPy array of energies, float (labels, H, W)"
+        )

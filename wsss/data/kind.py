@@ -37,8 +37,8 @@ class Data(Recipe):
     a kind imports numpy and the like inside its methods.
     """
 
+    # Kinds of warnings (`wsss.data.problems.WARNINGS`) that are errors in this kind of data.
     errors: ClassVar[tuple[str, ...]] = ()
-    """Kinds of warnings (`wsss.data.problems.WARNINGS`) that are errors in this kind of data."""
 
     @property
     @abstractmethod

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from wsss.core.errors import UserError
 from wsss.core.files.id_list import image_id, read_text
-from wsss.core.recipe import did_you_mean
+from wsss.core.mistakes import did_you_mean
 from wsss.data.npy_labels import read_npy_labels
 from wsss.data.problems import Findings
 
@@ -103,8 +103,10 @@ def _csv(path: Path, known: tuple[str, ...], findings: Findings) -> Rows:
     one_hot = len(columns) > 1 or columns[0] in known
     unknown = [column for column in columns if column not in known]
     if one_hot and unknown:
-        lines = [f"column '{c}' is not a class{did_you_mean(c, list(known))}" for c in unknown]
-        raise UserError(f"{path}: {'; '.join(lines)}")
+        message = "; ".join(
+            f"column '{name}' is not a class{did_you_mean(name, list(known))}" for name in unknown
+        )
+        raise UserError(f"{path}: {message}")
     for number, row in rows[1:]:
         name, *values = (value.strip() for value in row)
         try:
@@ -149,8 +151,8 @@ def _json(path: Path, findings: Findings) -> Rows:
         elif isinstance(classes, list) and all(isinstance(c, str) for c in classes):
             yield name, classes
         else:
-            what = f"{path}: labels of '{name}' are not a list of class names"
-            findings.add("unreadable labels", "labels", what)
+            message = f"{path}: labels of '{name}' are not a list of class names"
+            findings.add("unreadable labels", "labels", message)
             yield name, None
 
 

@@ -117,11 +117,12 @@ def _report_unreadable(split: Split, unreadable: list[str], skip: bool) -> None:
         return
     shown = unreadable[:_SHOWN]
     if len(unreadable) > _SHOWN:
-        shown.append(f"… and {len(unreadable) - _SHOWN} more")
+        message = f"… and {len(unreadable) - _SHOWN} more"
+        shown.append(message)
     if skip:
         log.warning("%s: %d unreadable images left out", split, len(unreadable))
         for line in shown:
             log.warning("  %s", line)
         return
-    first = f"{split}: {len(unreadable)} unreadable images; replace them, or set skip_unreadable"
-    raise UserError("\n".join([first, *shown]))
+    message = f"{split}: {len(unreadable)} unreadable images; replace them, or set skip_unreadable"
+    raise UserError("\n".join([message, *shown]))

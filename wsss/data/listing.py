@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from wsss.core.errors import UserError
 from wsss.core.files.id_list import SUFFIXES, read_list
-from wsss.core.recipe import did_you_mean
+from wsss.core.mistakes import did_you_mean
 from wsss.data.kind import Split
 from wsss.data.labels import read_labels, read_xml
 from wsss.data.layout import Layout
@@ -126,8 +126,8 @@ def check_mask_list(
         if name in seen:
             findings.add("duplicate id", where, f"{name}: twice in {listing.name}")
         elif name not in own:
-            what = f"{name}: in {listing.name}, not in {layout.lists[split].name}"
-            findings.add("id outside the split", where, what)
+            message = f"{name}: in {listing.name}, not in {layout.lists[split].name}"
+            findings.add("id outside the split", where, message)
         seen.add(name)
 
 

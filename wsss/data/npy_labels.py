@@ -111,8 +111,9 @@ def read_npy_labels(
         raise UserError(f"{path}: no dict of label vectors, or damaged ({error})") from None
     for key, vector in pairs:
         if vector.shape != (len(known),):
-            what = f"the vector of '{key}' has shape {vector.shape}, expected ({len(known)},)"
-            findings.add("unreadable labels", "labels", f"{path}: {what}, one entry per class")
+            message = f"the vector of '{key}' has shape {vector.shape}, expected ({len(known)},)"
+            message = f"{path}: {message}, one entry per class"
+            findings.add("unreadable labels", "labels", message)
             yield key, None
         else:
             yield key, tuple(known[k] for k in np.flatnonzero(vector > 0.5))

@@ -17,6 +17,8 @@ def read_image(path: Path) -> tuple[bytes, tuple[int, int]] | str:
         return str(error)
     except DECODING_ERRORS as error:
         # Pillow names the buffer's address where it knows no file name.
-        known = "cannot identify" not in str(error)
-        return str(error) if known else "not an image that can be read"
+        message = str(error)
+        if "cannot identify" in str(error):
+            message = "not an image that can be read"
+        return message
     return data, (height, width)

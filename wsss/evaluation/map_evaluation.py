@@ -152,7 +152,7 @@ class _MapCounter:
         record, truth = self.maps[image_id], self.masks[image_id]
         _check_size(self.maps.paths[0], image_id, record.size, truth.shape)
         if 0 in record.classes:
-            raise UserError(_mixed_channels(self.maps.paths[0], image_id))
+            raise _mixed_channels(self.maps.paths[0], image_id)
         try:
             return record.classes, self.sweep.count(record.maps, record.classes, truth)
         except UserError as error:
@@ -175,7 +175,7 @@ class _ScoreCounter:
         record, truth = self.maps[image_id], self.masks[image_id]
         _check_size(self.maps.paths[0], image_id, record.size, truth.shape)
         if 0 not in record.classes:
-            raise UserError(_mixed_channels(self.maps.paths[0], image_id))
+            raise _mixed_channels(self.maps.paths[0], image_id)
         scores, classes = record.maps, record.classes
         if self.labels is not None:
             allowed = np.insert(self.labels[image_id].astype(bool), 0, True)[classes]
@@ -236,5 +236,7 @@ def _check_size(path: Path, image_id: str, size: tuple[int, int], shape: tuple[i
         )
 
 
-def _mixed_channels(path: Path, image_id: str) -> str:
-    return f"{path}: '{image_id}' and others differ in having a background channel; make it again"
+def _mixed_channels(path: Path, image_id: str) -> UserError:
+    return UserError(
+        f"{path}: '{image_id}' and others differ in having a background channel; make it again"
+    )

@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from wsss.core.errors import UserError
 from wsss.core.log import log
-from wsss.core.recipe import did_you_mean
+from wsss.core.mistakes import did_you_mean
 from wsss.nn.folding import fold_batch_norm
 from wsss.nn.mxnet_params import read_params, wide_resnet38_names
 from wsss.nn.recipe import WIDE_RESNET38, Backbone

@@ -11,8 +11,9 @@ from typing import Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from wsss.core.errors import UserError
+from wsss.core.mistakes import error_lines
 from wsss.core.outputs import THRESHOLDED
-from wsss.core.recipe import Recipe, error_lines
+from wsss.core.recipe import Recipe
 from wsss.report.recipe import GalleryRecipe, TableRecipe
 
 S = TypeVar("S", bound=Recipe)

@@ -15,9 +15,9 @@ def require_size(reader: ImageReader, path: Path) -> None:
     tiny = [i for i, size in zip(reader.ids, reader.sizes, strict=True) if min(size) < SMALLEST]
     if tiny:
         height, width = reader.sizes[reader.index(tiny[0])]
-        more = f" and {len(tiny) - 1} more are" if tiny[1:] else " is"
+        message = f" and {len(tiny) - 1} more are" if tiny[1:] else " is"
         raise UserError(
-            f"{path}: image '{tiny[0]}' ({width}×{height} pixels){more} smaller than {SMALLEST} "
+            f"{path}: image '{tiny[0]}' ({width}×{height} pixels){message} smaller than {SMALLEST} "
             "pixels; leave such images out of the list"
         )
 

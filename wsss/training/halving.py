@@ -34,7 +34,7 @@ def halve(learner: Learner, parts: int, checkpoints: Checkpoints) -> None:
             f"CUDA out of memory with {size} images at a time (training.batch_size "
             f"{training.batch_size}); lower it or augment.crop, or take a GPU with more memory"
         )
-    other_loss = ", and so does a loss that compares the images of a batch"
+    message = ", and so does a loss that compares the images of a batch"
     log.info(
         "CUDA out of memory with %d images at a time: from now on %d at a time, with twice as many "
         "to a step, which stays one of %d images; BatchNorm that is trained sees %d at a time%s",
@@ -42,7 +42,7 @@ def halve(learner: Learner, parts: int, checkpoints: Checkpoints) -> None:
         size // 2,
         training.batch_size * training.accumulate,
         size // 2 * ranks(),
-        other_loss if learner.compares_images else "",
+        message if learner.compares_images else "",
     )
     checkpoints.remember_halves()
 

@@ -23,7 +23,7 @@ from wsss.core.gpu import claim_gpu
 from wsss.core.log import log
 from wsss.core.memory import keep_freed_memory
 from wsss.core.random import mix
-from wsss.core.ranks import RESUMES, rank, ranks, wait_for_the_culprit
+from wsss.core.ranks import REMEDY, rank, ranks, wait_for_the_culprit
 from wsss.training.callbacks import Averaging, History, Reseed, Waiting
 from wsss.training.checkpoints import Checkpoints
 from wsss.training.halving import batch_parts, halve, restore
@@ -158,7 +158,7 @@ def _train(run: _Run, learner: Learner, checkpoints: Checkpoints) -> bool:
         run.trainer.fit(learner, run.loader, run.held_out, ckpt_path=resume, weights_only=True)
         return True
     except SIGTERMException:
-        raise Stopped(143, f"stopped by SIGTERM; {RESUMES}") from None
+        raise Stopped(143, f"stopped by SIGTERM; {REMEDY}") from None
     except Exception as error:
         if cuda_out_of_memory(error):
             return False  # the error's traceback kept the batch alive: it ends here

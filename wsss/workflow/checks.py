@@ -8,8 +8,8 @@ from typing import Any
 
 from wsss.core.environment import missing_file
 from wsss.core.metrics import METRICS, metrics_of
+from wsss.core.mistakes import did_you_mean
 from wsss.core.outputs import MASKS, OF_TRAIN, OUTPUTS, REFINABLE, kind_of
-from wsss.core.recipe import did_you_mean
 from wsss.report.recipe import TableRecipe
 from wsss.workflow.config import STAGES, Config
 from wsss.workflow.experiment import Experiment

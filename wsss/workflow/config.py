@@ -10,7 +10,8 @@ from wsss.affinity.recipe import AffinityRecipe
 from wsss.cam.recipe import CamRecipe
 from wsss.classifier.recipe import AnyClassifier
 from wsss.core.errors import UserError
-from wsss.core.recipe import canonical_json, did_you_mean
+from wsss.core.mistakes import did_you_mean
+from wsss.core.recipe import canonical_json
 from wsss.crf.recipe import CrfRecipe
 from wsss.data.recipe import DataRecipe
 from wsss.evaluation.recipe import EvaluationRecipe

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from wsss.core.configfile import locate, merge_used, numbers, read_yaml, resolve
 from wsss.core.errors import UserError
-from wsss.core.recipe import canonical_json, did_you_mean, error_lines
+from wsss.core.mistakes import did_you_mean, error_lines
+from wsss.core.recipe import canonical_json
 from wsss.workflow.checks import cross_check
 from wsss.workflow.config import NAMED, Config
 from wsss.workflow.tree import RESERVED

@@ -11,7 +11,7 @@ import typer
 from wsss.core.digest import code_digest
 from wsss.core.errors import UserError
 from wsss.core.files.run_card_file import counts_as, read_card, write_card
-from wsss.core.recipe import did_you_mean
+from wsss.core.mistakes import did_you_mean
 from wsss.workflow.entry_modules import module_of, stage_of, stages
 
 app = typer.Typer()

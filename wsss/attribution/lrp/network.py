@@ -213,8 +213,8 @@ class Propagation(TorchFunctionMode):
     def _multiply(self, func: Callable, x: Any, y: Any) -> Tensor:
         signals = [f for f in (x, y) if isinstance(f, Tensor) and f.requires_grad]
         if len(signals) != 1:
-            what = "two that depend on the images" if signals else "two sigmoids"
-            self._refuse(f"mul of {what}")
+            reason = "two that depend on the images" if signals else "two sigmoids"
+            self._refuse(f"mul of {reason}")
         (signal,) = signals
         return _carry(
             self._run_on_copy(func, x, y), (signal, lambda r: r.sum_to_size(signal.shape))

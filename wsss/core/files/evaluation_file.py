@@ -20,7 +20,7 @@ from wsss.core.files.evaluation_document import (
     required_keys,
 )
 from wsss.core.metrics import required_metrics
-from wsss.core.recipe import error_lines
+from wsss.core.mistakes import error_lines
 
 _KEYS = tuple(required_keys())
 

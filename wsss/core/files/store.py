@@ -32,7 +32,7 @@ from wsss.core.software import software_versions
 FORMAT = "wsss"
 VERSION = 1
 EIGHT_BITS = 2  # the version of maps that are kept as uint8, which version 1 does not know
-_REMEDY = "delete it and run again"
+REMEDY = "delete it and run again"
 
 
 @dataclass(frozen=True)
@@ -338,7 +338,7 @@ class _Reader:
         try:
             return values[offset[row] : offset[row + 1]]
         except OSError:
-            raise UserError(f"{path}: damaged at '{self.ids[position]}'; {_REMEDY}") from None
+            raise UserError(f"{path}: damaged at '{self.ids[position]}'; {REMEDY}") from None
 
     def _handle(self, path: Path) -> h5py.File:
         if self._pid != os.getpid():  # a forked loader worker must not share the parent's handle
@@ -443,7 +443,7 @@ def _open_checked(path: Path, kind: str | None) -> h5py.File:
         file = h5py.File(path, "r")
     except OSError as error:
         reason = "truncated" if "truncated" in str(error) else "not an HDF5 file, or damaged"
-        raise UserError(f"{path}: {reason}; {_REMEDY}") from None
+        raise UserError(f"{path}: {reason}; {REMEDY}") from None
     try:
         with _reporting_damage(path):
             _check(path, file, kind)
@@ -459,15 +459,15 @@ def _check(path: Path, file: h5py.File, kind: str | None) -> None:
     if file.attrs.get("version") not in (VERSION, EIGHT_BITS):
         raise UserError(
             f"{path}: format version {file.attrs.get('version')}, this wsss reads "
-            f"{VERSION} and {EIGHT_BITS}; {_REMEDY}"
+            f"{VERSION} and {EIGHT_BITS}; {REMEDY}"
         )
     if not file.attrs.get("complete", False):
-        raise UserError(f"{path}: incomplete, its writer was stopped; {_REMEDY}")
+        raise UserError(f"{path}: incomplete, its writer was stopped; {REMEDY}")
     if kind is not None and file.attrs["kind"] != kind:
         raise UserError(f"{path}: holds {file.attrs['kind']}, but {kind} are needed here")
     offset = file["offset"]
     if file["values"].shape[0] != offset[-1] or len(offset) != len(file["ids"]) + 1:
-        raise UserError(f"{path}: index and values disagree (damaged); {_REMEDY}")
+        raise UserError(f"{path}: index and values disagree (damaged); {REMEDY}")
 
 
 @contextmanager
@@ -477,4 +477,4 @@ def _reporting_damage(path: Path) -> Iterator[None]:
         yield
     except (KeyError, OSError, ValueError) as error:
         reason = str(error.args[0] if error.args else error).splitlines()[0]
-        raise UserError(f"{path}: damaged, {reason}; {_REMEDY}") from None
+        raise UserError(f"{path}: damaged, {reason}; {REMEDY}") from None

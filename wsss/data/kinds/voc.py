@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from wsss.core.environment import expand
-from wsss.core.recipe import did_you_mean
+from wsss.core.mistakes import did_you_mean
 from wsss.data.file_kind import FileData, check_suffix, refuse_repeats
 from wsss.data.kind import Purpose, Split
 from wsss.data.layout import Layout, MaskFolder
