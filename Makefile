@@ -4,7 +4,8 @@
 # make lint    ruff, snakefmt, snakemake --lint, import-linter, the English of the docs
 # make docs    the documentation site, docs/_build/html/index.html
 # make links   whether the web addresses in the docs still answer (needs the network)
-# make generated    what is written from the code: config.schema.json, the columns in docs/stages/report.md
+# make generated    what is written from the code: config.schema.json, the columns in docs/stages/report.md,
+#                  the demo in config/config.yaml
 # make setup   the virtual environment .venv alone
 # CORES=8 make demo   more cores; the default is all
 

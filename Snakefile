@@ -10,8 +10,6 @@ import gc
 
 from snakemake.utils import min_version
 
-from wsss.workflow import targets
-
 min_version("9.27")
 
 # What is read from here to the end of this file is kept for good: no looking for garbage in it

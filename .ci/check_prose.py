@@ -28,7 +28,7 @@ MEAN = 18.0  # words per sentence, over all Markdown files given
 
 _UNIT = (
     r"(?:image|class|seed|stage|row|job|epoch|detection|column|line|file|recipe|experiment|table|"
-    r"GPU|process|worker|channel|split|network|batch|step|region|cell|pixel|study|mask|photo|shard|node|kind|map)"
+    r"GPU|id|process|worker|channel|split|network|batch|step|region|cell|pixel|study|mask|photo|shard|node|kind|map)"
 )
 BANNED = {
     "'is no' (write 'is not a')": re.compile(r"\b(?:is|are|was|were) no (?!longer\b)", re.I),
@@ -39,7 +39,8 @@ BANNED = {
     "'behind' (write 'after')": re.compile(r"\bbehind\b", re.I),
     "'tell' (write 'report' or 'say')": re.compile(r"\b(?:tells?|told)\b", re.I),
     "'a … a …' (write 'per')": re.compile(
-        rf"\b(?:(?:one|two|three|four|each|an?) [\w-]+|one|once|twice) an? {_UNIT}\b", re.I
+        rf"\b(?:(?:one|two|three|four|each|an?)(?: [\w-]+){{1,2}}|one|once|twice) an? {_UNIT}\b",
+        re.I,
     ),
 }
 _ABBREVIATIONS = re.compile(r"\b(?:e\.g|i\.e|cf|vs|etc|al|Eq|Eqs|Fig|Sec|approx|no)\.", re.I)

@@ -1,9 +1,15 @@
-"""Write what the repository holds of its own output: the schema, and the columns in the docs."""
+"""Write what the repository holds of its own output.
+
+These are the schema, the columns in the docs, and the demo's configuration in one file, which the
+Snakemake workflow catalog copies.
+"""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/stages/report.md"
@@ -16,8 +22,24 @@ def said(*words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
 
 
+HEADER = """\
+# The demo in one file: config.yaml with the recipes that it uses. `make generated` writes it.
+# Each key is explained in docs/configuration.md.
+
+"""
+
+
+def whole_demo() -> str:
+    """The demo's configuration without `use`."""
+    demo = yaml.safe_load((ROOT / "config.yaml").read_text())
+    recipes = [yaml.safe_load((ROOT / file).read_text()) for file in demo.pop("use")]
+    whole = {section: value for part in recipes for section, value in part.items()} | demo
+    return HEADER + yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=100)
+
+
 def main() -> None:
-    """Rewrite both files."""
+    """Rewrite the three files."""
+    (ROOT / "config" / "config.yaml").write_text(whole_demo())
     (ROOT / "config.schema.json").write_text(said("schema"))
     columns = said("report", "columns")
     page, found = BLOCK.subn(lambda block: f"{block[1]}{columns}{block[2]}", PAGE.read_text())

@@ -1,5 +1,7 @@
 """The tables and the galleries, without what else `all` asks for (wsss/workflow/targets.py)."""
 
+from wsss.workflow import targets
+
 
 rule tables:
     input:

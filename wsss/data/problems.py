@@ -13,8 +13,8 @@ Finding = tuple[str, str, str]  # kind, where, what
 # Kind → what to do about it. Only errors stop `prepare_images` and `prepare_masks`.
 ERRORS = {
     "missing file": "correct the recipe, or put the file there",
-    "empty list": "write one image id a line",
-    "duplicate id": "keep each id once, and one file an id",
+    "empty list": "write one image id per line",
+    "duplicate id": "keep each id once, and one file per id",
     "overlapping splits": "no image may be trained and evaluated on: keep it in one list",
     "missing image": "put a .jpg, .jpeg or .png there, or take the id off the list",
     "unreadable image": "replace the file, or set skip_unreadable",

@@ -37,7 +37,9 @@ def maps(
     ] = None,
     saliency: Annotated[
         list[Path] | None,
-        typer.Option("--saliency", help="Saliency maps that are the background; repeat: shards."),
+        typer.Option(
+            "--saliency", help="Saliency maps that are the background; repeat it for shards."
+        ),
     ] = None,
     seed: SeedOption = None,
     workers: WorkersOption = 1,
@@ -76,7 +78,11 @@ def masks(
         ),
     ],
     ground_truth: Annotated[
-        list[Path], typer.Option("--ground-truth", help="The same, of the ground truth.")
+        list[Path],
+        typer.Option(
+            "--ground-truth",
+            help="Folder of ID.png files, or HDF5 masks, of the ground truth (repeat for shards).",
+        ),
     ],
     out: Annotated[Path, typer.Option("--json", "--out", help="JSON to write.")],
     num_classes: Annotated[

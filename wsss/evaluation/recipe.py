@@ -34,7 +34,7 @@ class EvaluationRecipe(Recipe):
     )
 
     @model_validator(mode="after")
-    def _increasing(self) -> EvaluationRecipe:
+    def _check_order(self) -> EvaluationRecipe:
         if self.stop < self.start:
             raise ValueError(f"stop {self.stop} is below start {self.start}; exchange them")
         return self

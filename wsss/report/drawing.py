@@ -103,7 +103,7 @@ def saliency_over(
 def draw_gallery(
     titles: Sequence[str], rows: Sequence[Row], legend: Sequence[tuple[int, str]], note: str = ""
 ) -> Image.Image:
-    """The page: column titles, a caption and tiles a row, the colours of class ids, and a note."""
+    """The page: column titles, a caption and tiles per row, the colours of classes, a note."""
     columns = len(titles)
     width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP
     heights = [max(tile.picture.height for tile in row.tiles) + 30 for row in rows]

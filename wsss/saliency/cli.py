@@ -176,7 +176,7 @@ def export_command(
         bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")
     ] = False,
 ) -> None:
-    """Write one grey PNG an image, of the image's size: 255 is salient, 0 background."""
+    """Write one grey PNG per image, of the image's size: 255 is salient, 0 background."""
     from wsss.saliency.export import export
 
     count = export(maps, out, overwrite=overwrite)

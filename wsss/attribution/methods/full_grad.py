@@ -150,7 +150,7 @@ def _biases(network: nn.Module, add: Callable[[str, Tensor, Tensor], None]) -> I
     def keep_bias(name: str, bias: Tensor, module: nn.Module, args: Any, z: Tensor) -> None:
         listen(name, bias, z)
 
-    def normalised(name: str, bias: Tensor, module: nn.Module, args: tuple[Tensor]) -> None:
+    def keep_normalised(name: str, bias: Tensor, module: nn.Module, args: tuple[Tensor]) -> None:
         listen(name, bias, args[0])
 
     for name, module in network.named_modules():
@@ -162,7 +162,7 @@ def _biases(network: nn.Module, add: Callable[[str, Tensor, Tensor], None]) -> I
             continue
         then = next(module.children(), None)
         if then is not None:  # timm's norms with an activation: it is not affine, its input is
-            handles.append(then.register_forward_pre_hook(partial(normalised, name, bias)))
+            handles.append(then.register_forward_pre_hook(partial(keep_normalised, name, bias)))
         else:
             handles.append(module.register_forward_hook(partial(keep_bias, name, bias)))
     try:
