@@ -1,10 +1,16 @@
 """One thread a test process: two share two cores, and OpenMP threads wait for each other."""
 
+import importlib
 import os
 
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
+# What a module loads first while jaxtyping's hook loads that module is compiled, not read from
+# the installed cache (findings/jaxtyping-hook-recompiles-other-packages.sh): 14 seconds.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for name in ("h5py", "lightning", "pandas", "segmentation_models_pytorch", "torchmetrics"):
+        importlib.import_module(name)
 
 
 def pytest_configure(config):

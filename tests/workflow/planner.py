@@ -15,8 +15,10 @@ import pkgutil
 import sys
 
 import pydantic  # noqa: F401
+import smart_open  # noqa: F401
 import snakemake.cli
 import snakemake.dag
+import snakemake.storage
 import snakemake.workflow
 
 
