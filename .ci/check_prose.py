@@ -39,7 +39,9 @@ BANNED = {
     "'behind' (write 'after')": re.compile(r"\bbehind\b", re.I),
     "'tell' (write 'report' or 'say')": re.compile(r"\b(?:tells?|told)\b", re.I),
     "'a … a …' (write 'per')": re.compile(
-        rf"\b(?:(?:one|two|three|four|each|an?)(?: [\w-]+){{1,2}}|one|once|twice) an? {_UNIT}\b",
+        r"\b(?:(?:one|two|three|four|each|an?) [\w-]+|one|once|twice"
+        r"|one (?!may\b)[\w-]+ (?!is\b|of\b|writes\b)[\w-]+) "
+        rf"an? {_UNIT}\b",
         re.I,
     ),
 }

@@ -1,4 +1,4 @@
-"""Masks of the store as palette PNGs, one file an id."""
+"""Masks of the store as palette PNGs, one file per id."""
 
 from __future__ import annotations
 

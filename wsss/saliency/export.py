@@ -1,4 +1,4 @@
-"""Saliency maps of the store as grey PNGs, one file an id."""
+"""Saliency maps of the store as grey PNGs, one file per id."""
 
 from __future__ import annotations
 

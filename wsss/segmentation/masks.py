@@ -23,7 +23,7 @@ def write_masks(
     """Write the most probable class of each pixel, at image size.
 
     scores: a maps file with a background channel (class id 0 first). png: a folder for one indexed
-    PNG an image, `<id>.png`, with VOC's palette and class ids as values, as the VOC server takes
+    PNG per image, `<id>.png`, with VOC's palette and class ids as values, as the VOC server takes
     them. Raises UserError where the scores hold no background.
     """
     with MapReader(scores) as reader:

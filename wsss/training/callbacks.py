@@ -117,7 +117,7 @@ class Averaging(Callback):
 
 
 class History(Callback):
-    """One CSV row an epoch; the rows travel in the checkpoint, so a resumed run has them all.
+    """One CSV row per epoch; the rows travel in the checkpoint, so a resumed run has them all.
 
     So do the seconds, which the log of a resumed run states: a benchmark of its process would count
     the last part only.

@@ -1,4 +1,4 @@
-"""The HDF5 store: images, masks and class maps of one split, one ragged record an image id.
+"""The HDF5 store: images, masks and class maps of one split, one ragged record per image id.
 
 Every file is written under a temporary name in the same folder, marked complete, and renamed;
 readers refuse anything else with one line. Layout (all kinds): a flat chunked dataset `values`,
