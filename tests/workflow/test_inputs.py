@@ -174,3 +174,20 @@ def test_wildcards_match_the_files_of_their_kind_and_no_others():
         assert all(re.fullmatch(pattern, name) for name in names.split())
     for pattern, names in NO_FILES.items():
         assert not any(re.fullmatch(pattern, name) for name in names.split())
+
+
+def test_small_files_of_a_data_set_are_watched(tmp_path):
+    folder = {"kind": "folder", "root": str(tmp_path), "classes": ["nut"], "masks": "masks"}
+    for name in ("labels.csv", "train.txt", "val.txt"):
+        (tmp_path / name).touch()
+    config = study(dataset={"toy": folder}, experiments={}, tables={})
+    assert sorted(inputs.data_sources(config, job())) == [
+        str(tmp_path / name) for name in ("labels.csv", "val.txt")
+    ]
+    assert inputs.data_sources(config, job(purpose="masks")) == [str(tmp_path / "val.txt")]
+
+
+def test_a_data_set_that_is_not_there_is_reported_by_its_job(tmp_path):
+    folder = {"kind": "folder", "root": str(tmp_path / "gone"), "classes": ["nut"]}
+    config = study(dataset={"toy": folder}, experiments={}, tables={})
+    assert inputs.data_sources(config, job()) == []

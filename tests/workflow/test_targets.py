@@ -217,3 +217,31 @@ def test_an_unknown_name_is_one_line_with_the_near_one(config):
     wildcards = {"table": "taught", "seed": "0", "split": "val"}
     with pytest.raises(UserError, match=r"tables\.taught: no row has explanations"):
         gallery_inputs.gallery_files(config, wildcards)
+
+
+def test_curves_are_those_of_the_maps_that_a_table_shows(config):
+    (full, short, salient, *_) = table_inputs.curve_rows(config, "stages")
+    seed = "results/toy/seed0/one"
+    assert full == {
+        "name": "full",
+        "files": {
+            "cam": [f"{seed}/single/cam.val.eval.json"],
+            "walk": [f"{seed}/single/none/rw/walk.val.eval.json"],
+        },
+    }
+    assert set(short["files"]) == {"cam", "explained"}
+    assert set(salient["files"]) == {"cam", "c2am", "saliency", "cam+saliency", "walk"}
+    files = table_inputs.curve_files(config, "stages")
+    assert f"{seed}/single/cam.val.eval.json" in files and len(set(files)) < len(files)
+    spec = json.loads(table_inputs.curves_spec(config, "stages"))
+    assert spec["rows"][0] == full and spec["recipe"]["experiments"][0] == "full"
+
+
+def test_a_table_without_maps_or_of_seconds_has_no_curves():
+    tables = {
+        "masks": {"experiments": ["full"], "columns": ["pseudo"]},
+        "seconds": {"kind": "seconds", "experiments": ["full"], "columns": ["cam"]},
+        "maps": {"experiments": ["full"], "columns": ["cam"]},
+    }
+    config = study(tables=tables)
+    assert [table_inputs.has_curves(config, name) for name in tables] == [False, False, True]
