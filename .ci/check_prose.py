@@ -28,7 +28,8 @@ MEAN = 18.0  # words per sentence, over all Markdown files given
 
 _UNIT = (
     r"(?:image|class|seed|stage|row|job|epoch|detection|column|line|file|recipe|experiment|table|"
-    r"GPU|id|process|worker|channel|split|network|batch|step|region|cell|pixel|study|mask|photo|shard|node|kind|map)"
+    r"GPU|id|process|worker|channel|split|network|batch|step|region|cell|pixel|study|mask|photo|"
+    r"shard|node|kind|map)"
 )
 BANNED = {
     "'is no' (write 'is not a')": re.compile(r"\b(?:is|are|was|were) no (?!longer\b)", re.I),

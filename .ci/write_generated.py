@@ -4,12 +4,15 @@ These are the schema, the columns in the docs, and the demo's configuration in o
 Snakemake workflow catalog copies.
 """
 
+import contextlib
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+
+from wsss.core.configfile import merge_used, read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/stages/report.md"
@@ -31,9 +34,8 @@ HEADER = """\
 
 def whole_demo() -> str:
     """The demo's configuration without `use`."""
-    demo = yaml.safe_load((ROOT / "config.yaml").read_text())
-    recipes = [yaml.safe_load((ROOT / file).read_text()) for file in demo.pop("use")]
-    whole = {section: value for part in recipes for section, value in part.items()} | demo
+    with contextlib.chdir(ROOT):  # where the paths of `use` start
+        whole = merge_used(read_yaml(Path("config.yaml")), "config.yaml")
     return HEADER + yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=100)
 
 

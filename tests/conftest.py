@@ -6,8 +6,8 @@ import os
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
-# What a module loads first while jaxtyping's hook loads that module is compiled, not read from
-# the installed cache (findings/jaxtyping-hook-recompiles-other-packages.sh): 14 seconds.
+# What a module loads first while jaxtyping's hook loads that module is compiled again, not read
+# from the installed cache (findings/jaxtyping-hook-recompiles-other-packages.sh).
 if "PYTEST_XDIST_WORKER" in os.environ:
     for name in ("h5py", "lightning", "pandas", "segmentation_models_pytorch", "torchmetrics"):
         importlib.import_module(name)

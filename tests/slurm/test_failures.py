@@ -38,8 +38,7 @@ def trainings(study) -> Workflow:
     data["classifier"]["one"]["training"] = {"epochs": EPOCHS, "batch_size": 8}
     study.write(data)
     images = [f"results/toy/data/{split}.h5" for split in ("train", "val")]
-    alone = ["--cores", "2", "--max-threads", "1"]
-    done = study.run(*alone, *images)
+    done = study.run("--cores", "2", "--max-threads", "1", *images)
     assert done.returncode == 0, done.stderr
     return study
 
@@ -176,8 +175,7 @@ def test_memory_time_preemption_and_a_lost_node(cluster, trainings):
     found = (study.folder / SLOW / MODEL).read_bytes()
     assert not [*(study.folder / SLOW).glob(".*")]
     shutil.rmtree(study.folder / SLOW)
-    alone = ["--cores", "2", "--max-threads", "2"]
-    done = study.run(*alone, f"{SLOW}/{MODEL}")
+    done = study.run("--cores", "2", "--max-threads", "2", f"{SLOW}/{MODEL}")
     assert done.returncode == 0, done.stderr
     assert (study.folder / SLOW / MODEL).read_bytes() == found
 

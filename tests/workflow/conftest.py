@@ -302,7 +302,7 @@ class Workflow:
     def plan(
         self, *arguments: str, by: Planner | None = None, **variables: str
     ) -> subprocess.CompletedProcess:
-        """Run Snakemake where it only plans: in a fork of a process that has loaded it."""
+        """Run Snakemake where it starts no job: in a fork of a process that has loaded it."""
         environment = self.study_environment() | variables
         return (by or planner()).run(self.study_arguments(*arguments), self.folder, environment)
 

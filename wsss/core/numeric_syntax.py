@@ -33,7 +33,12 @@ PROSE = {
 PROSE_NAMES = {"HINT", "hint", "message", "reason", "REMEDY", "remedy"}
 # Calls that make a message of the texts given to them.
 REFUSING = {"MaskError", "UserError", "_refuse", "_refuse_unless_about", "shorten_list"}
-LOGGING = {"debug", "info", "warning", "error", "exception", "critical"}
+# Methods that only report, by the name of their object.
+LOGGING = {
+    "log": {"debug", "info", "warning", "error", "exception", "critical"},
+    "warnings": {"warn"},
+    "findings": {"add"},
+}
 
 # Functions that leave their argument as it is. `sorted` is absent because it empties an iterator.
 READERS = {"abs", "bool", "float", "int", "len", "repr", "round", "str", "type"}
@@ -81,10 +86,7 @@ def _is_logging(node: ast.expr) -> bool:
     """Whether it is a call such as `log.info("…")`, `warnings.warn("…")` or `findings.add("…")`."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return False
-    owner = getattr(node.func.value, "id", None)
-    if owner in ("warnings", "findings"):
-        return node.func.attr == {"warnings": "warn", "findings": "add"}[owner]
-    return owner == "log" and node.func.attr in LOGGING
+    return node.func.attr in LOGGING.get(getattr(node.func.value, "id", None), ())
 
 
 @cache

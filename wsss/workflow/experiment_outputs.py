@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wsss.core.outputs import OUTPUTS, THRESHOLDED
+from wsss.core.outputs import OF_TRAIN, OUTPUTS, THRESHOLDED
 from wsss.workflow import tree
 from wsss.workflow.config import Config
 from wsss.workflow.experiment import Experiment
@@ -75,7 +75,7 @@ def made_eval_path(
 ) -> str | None:
     """The eval.json of a column, or None where the experiment does not make its file."""
     name = column.partition(".crf-")[0]
-    if not is_made(config, experiment, name) or (name in tree.OF_TRAIN and split != "train"):
+    if not is_made(config, experiment, name) or (name in OF_TRAIN and split != "train"):
         return None
     return tree.evaluation_file(owner(config, experiment, name), seed, column, split)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wsss.core.errors import UserError
-from wsss.core.outputs import OUTPUTS, THRESHOLDED
+from wsss.core.outputs import OF_TRAIN, OUTPUTS, THRESHOLDED
 from wsss.core.recipe import canonical_json
 from wsss.report.spec import pack
 from wsss.workflow import tree
@@ -27,7 +27,7 @@ def gallery_columns(
         place = tree.folder(owner(config, experiment, name), seed, stage)
         if place is None or not is_made(config, experiment, name):
             continue
-        if name in tree.OF_TRAIN and split != "train":
+        if name in OF_TRAIN and split != "train":
             continue
         column = _column(config, experiment, seed, split, name, place, titles[name])
         columns.append(column)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from wsss.core.outputs import CLASSIFIER, THRESHOLDED
+from wsss.core.outputs import CLASSIFIER, OF_TRAIN, THRESHOLDED
 from wsss.workflow import tree
 from wsss.workflow.config import Config
 from wsss.workflow.experiment_outputs import eval_path, has_curve, is_evaluated, is_made, runs
@@ -39,7 +39,7 @@ def last_outputs(config: Config) -> Iterator[str]:
 
 def all_evaluations(config: Config) -> list[str]:
     """Evaluations of every file that the experiments make, and the last files of each run."""
-    priors = evaluations(config, [*THRESHOLDED, *tree.OF_TRAIN, "pseudo"])
+    priors = evaluations(config, [*THRESHOLDED, *OF_TRAIN, "pseudo"])
     columns = [CLASSIFIER, "prediction", "explain", "localization"]
     reported = evaluations(config, columns, ["val"])
     return priors + reported + sorted(set(last_outputs(config)))

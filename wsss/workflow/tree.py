@@ -9,7 +9,6 @@ from wsss.workflow.experiment import Experiment
 
 # Which stage makes a file, in the order of a gallery's columns.
 MAKERS = {name: output.stage for name, output in outputs.OUTPUTS.items() if output.title}
-OF_TRAIN = outputs.OF_TRAIN  # files of train only
 # Folders of the results tree, as Snakemake writes wildcards.
 SEED = "results/{dataset}/seed{seed}"
 CAM = f"{SEED}/{{classifier}}/{{cam}}"
